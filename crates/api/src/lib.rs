@@ -1,0 +1,1 @@
+//! Resource, request and response types, routes, problems and validation. No I/O.

@@ -1,0 +1,1 @@
+//! Image store and cache: import, inspect, fetch, verify, collect.

@@ -1,0 +1,1 @@
+//! The transport between worker and controller: CA, mutual TLS, reversed HTTP/2, tunnels.

@@ -1,0 +1,87 @@
+//! Child processes.
+#![allow(clippy::disallowed_methods)] // the home of child processes
+
+use std::{ffi::OsStr, io, process::Stdio, time::Duration};
+use tokio::process::Command;
+
+/// A command that dies with its handle, reads nothing, and inherits nothing but the environment. Callers that want
+/// output pipe it.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A command that outlives this process: the caller keeps track of it by other means (a shim's record).
+pub fn detached(program: impl AsRef<OsStr>) -> Command {
+    let mut command = command(program);
+    command.kill_on_drop(false);
+    command
+}
+
+/// What a finished command said.
+#[derive(Debug)]
+pub struct Output {
+    /// Standard output, with invalid UTF-8 replaced.
+    pub stdout: String,
+    /// Standard error, likewise.
+    pub stderr: String,
+}
+
+/// Runs a short helper program (`qemu-img info`) to its end, at most `limit`. A non-zero status is an error that
+/// carries the program's own words; a missing program says which package to install where it is known.
+pub async fn run(mut command: Command, limit: Duration) -> base::Result<Output> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.output();
+    let output = crate::clock::timeout(limit, &program, child).await?.map_err(|e| cannot_start(&program, &e))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    if output.status.success() {
+        return Ok(Output { stdout, stderr });
+    }
+    Err(base::Error::internal(format!("{program} failed ({})", output.status)).because(stderr.trim()))
+}
+
+/// The error for a program that did not start.
+pub fn cannot_start(program: &str, error: &io::Error) -> base::Error {
+    let e = base::Error::io(format_args!("start {program}"), error);
+    if error.kind() != io::ErrorKind::NotFound {
+        return e;
+    }
+    let package = match program.rsplit('/').next().unwrap_or(program) {
+        "qemu-img" => "qemu-utils",
+        name if name.starts_with("qemu-system-") => "qemu-system-x86 or qemu-system-arm",
+        "ssh" | "scp" => "openssh-client",
+        _ => return e.hint(format!("install {program}, or put it on the PATH")),
+    };
+    e.hint(format!("install it: apt-get install {package}"))
+}
+
+/// Whether a process with this id exists (a zombie does).
+pub fn alive(pid: u32) -> bool {
+    pid_of(pid).is_some_and(|p| rustix::process::test_kill_process(p).is_ok())
+}
+
+/// When a process started, in clock ticks since boot: with the id, this names one process for one boot. `None` where it
+/// is gone. (`/proc/PID/stat` field 22, proc(5).)
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Sends a signal; a process that is gone is not an error.
+pub fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
+    let Some(pid) = pid_of(pid) else { return Ok(()) };
+    match rustix::process::kill_process(pid, signal) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+pub use rustix::process::Signal;
+
+fn pid_of(pid: u32) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)
+}

@@ -1,0 +1,1 @@
+//! SSH client: host keys, keys, exec with terminals, SFTP.

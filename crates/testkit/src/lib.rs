@@ -1,0 +1,1 @@
+//! Clusters, fakes and bounded waits for tests.

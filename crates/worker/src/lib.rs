@@ -1,0 +1,1 @@
+//! The host agent, the shim of each VM, and the runtimes.
