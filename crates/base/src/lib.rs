@@ -13,3 +13,4 @@ pub use id::{Name, NameError, Uid};
 pub use revision::Revision;
 pub use secret::Secret;
 pub use units::{ByteSize, MIB};
+mod schema;

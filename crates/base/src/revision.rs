@@ -29,7 +29,8 @@ impl fmt::Display for Revision {
 impl FromStr for Revision {
     type Err = crate::Error;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let wrong = || crate::Error::new(crate::Code::Invalid, format!("'{s}' is not a revision such as 1-42"));
+        let wrong =
+            || crate::Error::new(crate::Code::Invalid, format!("'{s}' is not a revision such as 1-42"));
         let (i, n) = s.split_once('-').ok_or_else(wrong)?;
         Ok(Revision { incarnation: i.parse().map_err(|_| wrong())?, seq: n.parse().map_err(|_| wrong())? })
     }

@@ -114,9 +114,13 @@ mod tests {
 
     #[test]
     fn people_and_machines_write_sizes() {
-        for (text, bytes) in
-            [("0", 0), ("512MiB", 512 << 20), ("4 GiB", 4 << 30), ("1.5GiB", 3 << 29), ("10GB", 10_000_000_000)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512MiB", 512 << 20),
+            ("4 GiB", 4 << 30),
+            ("1.5GiB", 3 << 29),
+            ("10GB", 10_000_000_000),
+        ] {
             assert_eq!(text.parse::<ByteSize>().unwrap().bytes(), bytes, "{text}");
         }
         for text in ["", "-1", "4 XiB", "1e3", "99999999999999999999", "20000000TiB", ".5GiB"] {

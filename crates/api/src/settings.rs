@@ -1,0 +1,75 @@
+//! Cluster settings: one object.
+
+use crate::meta::{Empty, Object};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The cluster's settings.
+pub type Settings = Object<SettingsSpec, Empty>;
+
+/// The name of the only settings object.
+pub const SETTINGS_NAME: &str = "cluster";
+
+/// What an admin sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SettingsSpec {
+    /// How workers are filled.
+    pub placement_profile: PlacementProfile,
+    /// Seconds without a link after which a worker's VMs are `Unknown`. Nothing else happens to them.
+    pub worker_offline_seconds: u64,
+    /// Seconds after which a VM that others were placed before gets a reservation.
+    pub reservation_after_seconds: u64,
+    /// How long records are kept.
+    pub retention: Retention,
+}
+
+impl Default for SettingsSpec {
+    fn default() -> Self {
+        SettingsSpec {
+            placement_profile: PlacementProfile::default(),
+            worker_offline_seconds: 60,
+            reservation_after_seconds: 60,
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// How workers are filled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PlacementProfile {
+    /// The fullest worker that fits: leaves room for large VMs.
+    #[default]
+    Pack,
+    /// The emptiest worker: spreads load.
+    Spread,
+}
+
+/// How long records are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retention {
+    /// Days that events are kept.
+    pub event_days: u32,
+    /// Events kept per object.
+    pub events_per_object: u32,
+    /// Days that ended operations are kept.
+    pub operation_days: u32,
+    /// Hours that idempotency keys are kept.
+    pub idempotency_hours: u32,
+    /// Days that audit records are kept.
+    pub audit_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention {
+            event_days: 7,
+            events_per_object: 1000,
+            operation_days: 7,
+            idempotency_hours: 24,
+            audit_days: 90,
+        }
+    }
+}

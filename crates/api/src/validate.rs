@@ -1,0 +1,233 @@
+//! Rules that types alone do not carry. Each failure names the field by a JSON pointer.
+
+use crate::{image::ImageSpec, meta::Labels, settings::SettingsSpec, vm::VmSpec, worker::WorkerSpec};
+use base::{ByteSize, Error, Result};
+
+/// Most CPUs of one VM.
+pub const MAX_CPUS: u32 = 1024;
+/// Most characters of a startup script.
+pub const MAX_SCRIPT: usize = 256 * 1024;
+/// Most labels, resources, keys of one object.
+pub const MAX_ENTRIES: usize = 64;
+
+/// Something with rules.
+pub trait Validate {
+    /// Checks all rules; the first failure is the answer.
+    fn validate(&self) -> Result<()>;
+}
+
+impl Validate for VmSpec {
+    fn validate(&self) -> Result<()> {
+        range("/spec/cpus", u64::from(self.cpus), 1, u64::from(MAX_CPUS))?;
+        size("/spec/memory", self.memory, ByteSize::mib(16), ByteSize::gib(16 * 1024))?;
+        size("/spec/disk", self.disk, ByteSize::mib(1), ByteSize::gib(64 * 1024))?;
+        labels("/spec/workerLabels", &self.worker_labels)?;
+        for (name, amount) in &self.resources {
+            label_key("/spec/resources", name)?;
+            range(format!("/spec/resources/{name}"), *amount, 1, u64::from(u32::MAX))?;
+        }
+        count("/spec/resources", self.resources.len())?;
+        if let Some(n) = self.pending_timeout_seconds {
+            range("/spec/pendingTimeoutSeconds", n, 1, 30 * 86_400)?;
+        }
+        if let Some(n) = self.ttl_seconds {
+            range("/spec/ttlSeconds", n, 1, 10 * 365 * 86_400)?;
+        }
+        range("/spec/stopGraceSeconds", self.stop_grace_seconds, 0, 3600)?;
+        range("/spec/probe/timeoutSeconds", self.probe.timeout_seconds, 1, 86_400)?;
+        one_of("/spec/arch", self.arch.as_deref(), &["amd64", "arm64"])?;
+        one_of("/spec/os", self.os.as_deref(), &["linux", "macos"])?;
+        one_of("/spec/runtime", self.runtime.as_deref(), &["qemu", "synthetic"])?;
+        if self.networks.len() != 1 {
+            return Err(Error::invalid("/spec/networks", "a VM has exactly one network in this version")
+                .hint("leave the field out, or write [{\"type\": \"user\"}]"));
+        }
+        guest(self)?;
+        script(self)
+    }
+}
+
+fn guest(spec: &VmSpec) -> Result<()> {
+    count("/spec/guest/authorizedKeys", spec.guest.authorized_keys.len())?;
+    if let Some(user) = &spec.guest.user {
+        user_name("/spec/guest/user", user)?;
+    }
+    for (i, key) in spec.guest.authorized_keys.iter().enumerate() {
+        if key.contains('\n') || !key_type_is_known(key) || key.split_ascii_whitespace().count() < 2 {
+            return Err(Error::invalid(
+                format!("/spec/guest/authorizedKeys/{i}"),
+                "not a public key of OpenSSH's format",
+            )
+            .hint("give the content of a .pub file: one line such as 'ssh-ed25519 AAAA... me@host'"));
+        }
+    }
+    Ok(())
+}
+
+fn key_type_is_known(key: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|p| key.starts_with(p))
+}
+
+fn script(spec: &VmSpec) -> Result<()> {
+    let Some(script) = &spec.startup_script else { return Ok(()) };
+    if script.script.len() > MAX_SCRIPT {
+        return Err(Error::invalid("/spec/startupScript/script", format!("longer than {MAX_SCRIPT} bytes")));
+    }
+    range("/spec/startupScript/timeoutSeconds", script.timeout_seconds, 1, 86_400)?;
+    count("/spec/startupScript/env", script.env.len())?;
+    for name in script.env.keys() {
+        let mut bytes = name.bytes();
+        let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        if !first || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(Error::invalid(
+                format!("/spec/startupScript/env/{name}"),
+                "not the name of an environment variable",
+            )
+            .hint("use letters, digits and '_', not starting with a digit"));
+        }
+    }
+    Ok(())
+}
+
+impl Validate for ImageSpec {
+    fn validate(&self) -> Result<()> {
+        one_of("/spec/arch", Some(&self.arch), &["amd64", "arm64"])?;
+        one_of("/spec/os", Some(&self.os), &["linux", "macos"])?;
+        user_name("/spec/user", &self.user)?;
+        if !self.seed && self.password.as_ref().is_none_or(|p| p.expose_secret().is_empty()) {
+            return Err(Error::invalid(
+                "/spec/password",
+                "an image without a seed needs the password of its user",
+            )
+            .hint("give --password-file, or import it with a seed"));
+        }
+        if self.command_line.contains('\n') || self.command_line.len() > 2048 {
+            return Err(Error::invalid("/spec/commandLine", "must be one line of at most 2048 bytes"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for WorkerSpec {
+    fn validate(&self) -> Result<()> {
+        labels("/spec/labels", &self.labels)?;
+        range("/spec/cpuRatioPermille", u64::from(self.cpu_ratio_permille), 100, 100_000)
+    }
+}
+
+impl Validate for SettingsSpec {
+    fn validate(&self) -> Result<()> {
+        range("/spec/workerOfflineSeconds", self.worker_offline_seconds, 1, 86_400)?;
+        range("/spec/reservationAfterSeconds", self.reservation_after_seconds, 1, 86_400)?;
+        let r = &self.retention;
+        range("/spec/retention/eventDays", r.event_days.into(), 1, 3650)?;
+        range("/spec/retention/eventsPerObject", r.events_per_object.into(), 10, 100_000)?;
+        range("/spec/retention/operationDays", r.operation_days.into(), 1, 3650)?;
+        range("/spec/retention/idempotencyHours", r.idempotency_hours.into(), 1, 24 * 365)?;
+        range("/spec/retention/auditDays", r.audit_days.into(), 1, 3650)
+    }
+}
+
+impl Validate for crate::access::ProjectSpec {
+    fn validate(&self) -> Result<()> {
+        description(&self.description)
+    }
+}
+
+impl Validate for crate::access::ServiceAccountSpec {
+    fn validate(&self) -> Result<()> {
+        description(&self.description)
+    }
+}
+
+impl Validate for crate::access::RoleBindingSpec {
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Validate for crate::access::JoinTokenSpec {
+    fn validate(&self) -> Result<()> {
+        range("/spec/uses", self.uses.into(), 1, 10_000)?;
+        range("/spec/ttlSeconds", self.ttl_seconds, 60, 30 * 86_400)
+    }
+}
+
+/// Labels of any object: keys as in `team` or `example.org/team`, values of at most 255 characters.
+pub fn labels(field: &str, labels: &Labels) -> Result<()> {
+    count(field, labels.len())?;
+    for (key, value) in labels {
+        label_key(field, key)?;
+        if value.len() > 255 || value.chars().any(char::is_control) {
+            return Err(Error::invalid(
+                format!("{field}/{}", pointer(key)),
+                "a label's value has at most 255 printable characters",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn label_key(field: &str, key: &str) -> Result<()> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    if key.is_empty() || key.len() > 128 || !key.bytes().all(good) {
+        return Err(Error::invalid(
+            format!("{field}/{}", pointer(key)),
+            "a key has 1 to 128 letters, digits, '-', '_', '.' and '/'",
+        ));
+    }
+    Ok(())
+}
+
+/// Escapes a key for a JSON pointer (RFC 6901).
+pub fn pointer(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn description(text: &str) -> Result<()> {
+    if text.len() > 1024 {
+        return Err(Error::invalid("/spec/description", "longer than 1024 bytes"));
+    }
+    Ok(())
+}
+
+fn user_name(field: &str, user: &str) -> Result<()> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    let first = user.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    if !first || user.len() > 32 || !user.bytes().all(good) {
+        return Err(Error::invalid(field, format!("'{user}' is not a login name"))
+            .hint("use 1 to 32 of a-z, 0-9, '-' and '_', starting with a letter or '_'"));
+    }
+    Ok(())
+}
+
+fn count(field: &str, n: usize) -> Result<()> {
+    if n > MAX_ENTRIES {
+        return Err(Error::invalid(field, format!("{n} entries; at most {MAX_ENTRIES} are allowed")));
+    }
+    Ok(())
+}
+
+fn range(field: impl Into<String>, n: u64, least: u64, most: u64) -> Result<()> {
+    if (least..=most).contains(&n) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("{n} is out of range")).hint(format!("use {least} to {most}")))
+}
+
+fn size(field: &str, n: ByteSize, least: ByteSize, most: ByteSize) -> Result<()> {
+    if (least..=most).contains(&n) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("{n} is out of range")).hint(format!("use {least} to {most}")))
+}
+
+fn one_of(field: &str, value: Option<&str>, known: &[&str]) -> Result<()> {
+    match value {
+        Some(v) if !known.contains(&v) => {
+            Err(Error::invalid(field, format!("'{v}' is not known"))
+                .hint(format!("use {}", known.join(" or "))))
+        }
+        _ => Ok(()),
+    }
+}
