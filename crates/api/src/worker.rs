@@ -166,4 +166,6 @@ pub struct JoinAnswer {
     pub certificate: String,
     /// The CA's certificate, PEM.
     pub ca: String,
+    /// A bearer token of the role `worker`: with it the worker fetches images over the ordinary API.
+    pub token: base::Secret,
 }
