@@ -9,6 +9,7 @@ pub mod assignment;
 pub mod image;
 pub mod meta;
 pub mod problem;
+pub mod query;
 pub mod record;
 pub mod routes;
 pub mod settings;
