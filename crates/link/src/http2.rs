@@ -1,0 +1,152 @@
+//! HTTP/2 settings, keepalive and errors: the same on both sides.
+
+use crate::hello::Role;
+use base::{Code, Error};
+use std::{
+    future::poll_fn,
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Four TLS records less the nine bytes of a frame's header, so that no frame leaves a tiny record behind.
+const MAX_FRAME_SIZE: u32 = 16 * 16384 - 9;
+/// What one stream may have waiting to be sent, in bytes.
+pub(crate) const SEND_BUFFER: usize = 1 << 20;
+
+/// How each kind of connection is set up. The window of the connection holds the windows of all its streams:
+/// a consumer that stalls can fill its own stream's window but never stop another stream.
+pub(crate) struct Limits {
+    pub(crate) stream_window: u32,
+    pub(crate) max_streams: u32,
+}
+
+impl Limits {
+    pub(crate) fn of(role: Role) -> Self {
+        match role {
+            Role::Control => Limits { stream_window: 1 << 20, max_streams: 1024 },
+            Role::Bulk => Limits { stream_window: 4 << 20, max_streams: 256 },
+        }
+    }
+
+    fn connection_window(&self) -> u32 {
+        self.stream_window * self.max_streams
+    }
+
+    pub(crate) fn client(&self) -> h2::client::Builder {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .enable_push(false)
+            .initial_window_size(self.stream_window)
+            .initial_connection_window_size(self.connection_window())
+            .max_frame_size(MAX_FRAME_SIZE)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_concurrent_reset_streams(self.max_streams as usize)
+            .max_local_error_reset_streams(None); // counts over a connection's life; ours live for months
+        builder
+    }
+
+    pub(crate) fn server(&self) -> h2::server::Builder {
+        let mut builder = h2::server::Builder::new();
+        builder
+            .initial_window_size(self.stream_window)
+            .initial_connection_window_size(self.connection_window())
+            .max_frame_size(MAX_FRAME_SIZE)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_concurrent_streams(self.max_streams)
+            .max_concurrent_reset_streams(self.max_streams as usize)
+            .max_pending_accept_reset_streams(self.max_streams as usize)
+            .max_local_error_reset_streams(None)
+            .enable_connect_protocol();
+        builder
+    }
+}
+
+/// When a silent peer counts as gone.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAlive {
+    /// The time between two pings.
+    pub interval: Duration,
+    /// The time within which a ping is answered, or at least something arrives.
+    pub timeout: Duration,
+}
+
+impl Default for KeepAlive {
+    /// 15 s and 10 s.
+    fn default() -> Self {
+        KeepAlive { interval: Duration::from_secs(15), timeout: Duration::from_secs(10) }
+    }
+}
+
+impl KeepAlive {
+    /// Pings until the peer is silent, and returns then. On a slow link a ping waits behind data: while anything
+    /// arrives, the peer lives.
+    pub(crate) async fn watch(self, ping_pong: Option<h2::PingPong>, arrived: Arc<AtomicU64>) -> Error {
+        let Some(mut ping_pong) = ping_pong else { return Error::internal("a link has no keepalive") };
+        loop {
+            rt::clock::sleep(self.interval).await;
+            if let Err(e) = ping_pong.send_ping(h2::Ping::opaque()) {
+                return broken(&e);
+            }
+            loop {
+                let before = arrived.load(Ordering::Relaxed);
+                let pong = poll_fn(|cx| ping_pong.poll_pong(cx));
+                match rt::clock::timeout(self.timeout, "a ping on the link", pong).await {
+                    Ok(Ok(_)) => break,
+                    Ok(Err(e)) => return broken(&e),
+                    Err(_) if arrived.load(Ordering::Relaxed) != before => {}
+                    Err(e) => return Error::unavailable("the other side of the link is silent").because(e),
+                }
+            }
+        }
+    }
+}
+
+/// The end of something, with its reason. The first reason stays.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending {
+    token: CancellationToken,
+    reason: Arc<OnceLock<Error>>,
+}
+
+impl Ending {
+    pub(crate) fn end(&self, reason: Error) {
+        let _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    pub(crate) fn reason(&self) -> Error {
+        self.reason.get().cloned().unwrap_or_else(|| Error::unavailable("the link was closed"))
+    }
+
+    pub(crate) async fn wait(&self) -> Error {
+        self.token.cancelled().await;
+        self.reason()
+    }
+}
+
+/// An HTTP/2 error as ours: the link broke.
+pub(crate) fn broken(error: &h2::Error) -> Error {
+    let silent = error.is_io() || error.is_go_away();
+    let message = if silent { "the link was cut" } else { "the link failed" };
+    Error::new(Code::Unavailable, message).because(error).hint("try again: the worker reconnects by itself")
+}
+
+/// An HTTP/2 error as one of a byte stream: a reset is a reset, all else a broken connection.
+pub(crate) fn io_error(error: h2::Error) -> io::Error {
+    if error.is_reset() {
+        return io::Error::new(io::ErrorKind::ConnectionReset, error);
+    }
+    if error.is_io() {
+        return error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+    }
+    io::Error::new(io::ErrorKind::BrokenPipe, error)
+}

@@ -1,0 +1,147 @@
+//! Byte streams under TLS and HTTP/2.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Any byte stream with two directions.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A byte stream whose kind does not matter.
+pub type BoxedIo = Box<dyn Io>;
+
+const SMALLEST: usize = 4 << 10;
+const LARGEST: usize = 256 << 10;
+
+/// Reads ahead from a socket. rustls asks for 4 KiB at a time, which would cost four or five system calls per TLS
+/// record. The buffer starts small, so that thousands of idle connections stay cheap, and grows while reads fill it.
+#[derive(Debug)]
+pub struct ReadAhead<T> {
+    inner: T,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl<T> ReadAhead<T> {
+    /// Wraps a stream from which nothing was read yet.
+    pub fn new(inner: T) -> Self {
+        ReadAhead { inner, buffer: Vec::new(), start: 0, end: 0 }
+    }
+}
+
+impl<T: AsyncRead + Unpin> ReadAhead<T> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.end == self.buffer.len() {
+            let larger = (self.buffer.len() * 2).clamp(SMALLEST, LARGEST);
+            self.buffer.resize(larger, 0); // the last read filled it (or there was none)
+        }
+        let mut buf = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+        (self.start, self.end) = (0, buf.filled().len());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.start == self.end {
+            ready!(self.poll_fill(cx))?;
+        }
+        let ready = &self.buffer[self.start..self.end];
+        let n = ready.len().min(buf.remaining());
+        buf.put_slice(&ready[..n]);
+        self.start += n;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for ReadAhead<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Counts what arrives, so that a keepalive can tell a busy link from a dead one.
+pub(crate) struct Watched {
+    inner: BoxedIo,
+    arrived: Arc<AtomicU64>,
+}
+
+impl Watched {
+    pub(crate) fn new(inner: BoxedIo) -> (Self, Arc<AtomicU64>) {
+        let arrived = Arc::new(AtomicU64::new(0));
+        (Watched { inner, arrived: arrived.clone() }, arrived)
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.arrived.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
