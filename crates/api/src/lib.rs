@@ -14,6 +14,7 @@ pub mod record;
 pub mod routes;
 pub mod settings;
 pub mod stream;
+pub mod strict;
 pub mod validate;
 pub mod vm;
 pub mod worker;

@@ -1,6 +1,12 @@
 //! Rules that types alone do not carry. Each failure names the field by a JSON pointer.
 
-use crate::{image::ImageSpec, meta::Labels, settings::SettingsSpec, vm::VmSpec, worker::WorkerSpec};
+use crate::{
+    image::ImageSpec,
+    meta::Labels,
+    settings::SettingsSpec,
+    vm::{Probe, ProbeKind, VmSpec},
+    worker::WorkerSpec,
+};
 use base::{ByteSize, Error, Result};
 
 /// Most CPUs of one VM.
@@ -42,8 +48,26 @@ impl Validate for VmSpec {
             return Err(Error::invalid("/spec/networks", "a VM has exactly one network in this version")
                 .hint("leave the field out, or write [{\"type\": \"user\"}]"));
         }
+        probe(&self.probe)?;
         guest(self)?;
         script(self)
+    }
+}
+
+fn probe(probe: &Probe) -> Result<()> {
+    let (command, port) = (probe.command.is_some(), probe.port.is_some());
+    match probe.kind {
+        ProbeKind::Exec if !command => {
+            Err(Error::invalid("/spec/probe/command", "an exec probe needs a command"))
+        }
+        ProbeKind::Tcp if !port => Err(Error::invalid("/spec/probe/port", "a tcp probe needs a port")),
+        ProbeKind::Ssh | ProbeKind::Tcp if command => {
+            Err(Error::invalid("/spec/probe/command", "only an exec probe has a command"))
+        }
+        ProbeKind::Ssh | ProbeKind::Exec if port => {
+            Err(Error::invalid("/spec/probe/port", "only a tcp probe has a port"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -150,6 +174,12 @@ impl Validate for crate::access::JoinTokenSpec {
     fn validate(&self) -> Result<()> {
         range("/spec/uses", self.uses.into(), 1, 10_000)?;
         range("/spec/ttlSeconds", self.ttl_seconds, 60, 30 * 86_400)
+    }
+}
+
+impl Validate for crate::record::OperationSpec {
+    fn validate(&self) -> Result<()> {
+        Ok(())
     }
 }
 

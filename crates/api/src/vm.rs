@@ -87,7 +87,7 @@ pub struct VmSpec {
 
 /// The values of fields that a request leaves out.
 pub mod defaults {
-    use super::{ByteSize, Network};
+    use super::{ByteSize, Network, NetworkKind};
 
     pub(super) fn cpus() -> u32 {
         1
@@ -106,7 +106,7 @@ pub mod defaults {
         *n == stop_grace()
     }
     pub(super) fn networks() -> Vec<Network> {
-        vec![Network::User {}]
+        vec![Network { kind: NetworkKind::User }]
     }
     pub(super) fn probe_timeout() -> u64 {
         600
@@ -212,47 +212,54 @@ pub struct StartupScript {
 
 /// What counts as an answer of the guest. A running process or an accepted connection never does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Probe {
     /// How the guest is asked.
-    #[serde(flatten)]
-    pub check: ProbeCheck,
-    /// Seconds from the start after which a guest that has not answered is reported.
-    #[serde(default = "defaults::probe_timeout")]
+    pub kind: ProbeKind,
+    /// For `exec`: the command, for the login shell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// For `tcp`: the port in the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Seconds from the start after which a guest that has not answered has failed.
     pub timeout_seconds: u64,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Probe { check: ProbeCheck::default(), timeout_seconds: defaults::probe_timeout() }
+        let timeout_seconds = defaults::probe_timeout();
+        Probe { kind: ProbeKind::Ssh, command: None, port: None, timeout_seconds }
     }
 }
 
 /// How a guest is asked whether it is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum ProbeCheck {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ProbeKind {
     /// An SSH identification line (RFC 4253, 4.2) was read from port 22.
     #[default]
     Ssh,
     /// A command, run over SSH, ended with 0.
-    Exec {
-        /// The command, for the login shell.
-        command: String,
-    },
+    Exec,
     /// The first bytes that a TCP port sends were read.
-    Tcp {
-        /// The port in the guest.
-        port: u16,
-    },
+    Tcp,
 }
 
 /// A network of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "camelCase")]
-pub enum Network {
+pub struct Network {
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: NetworkKind,
+}
+
+/// Kinds of networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum NetworkKind {
     /// The hypervisor's own network: outgoing connections, and ports forwarded on demand. Needs no root.
-    User {},
+    User,
 }
 
 /// What a VM of the synthetic runtime plays.
@@ -347,6 +354,9 @@ pub struct VmStatus {
     pub epoch: u64,
     /// Whether CPU and memory are charged to the worker now (the disk always is).
     pub admitted: bool,
+    /// What was charged when it was last admitted: a changed size counts from the next start on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub charged: Option<crate::worker::Amounts>,
     /// The image it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_uid: Option<Uid>,

@@ -47,6 +47,9 @@ pub struct WorkerStatus {
     /// Images it holds, by uid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<Uid>,
+    /// SHA-256 of the token with which it fetches images. Never answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_hash: Option<base::Secret>,
     /// VMs that run there and that nobody asked for: kept, until one adopts or removes them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unclaimed: Vec<Unclaimed>,
