@@ -1,1 +1,30 @@
 //! SSH client: host keys, keys, exec with terminals, SFTP.
+//!
+//! A [`Connection`] is made over any byte stream, so that the same code reaches a guest through a socket, a forwarded
+//! port or a tunnel. What resolves names, reads configuration files, asks agents or hops over other hosts stands
+//! before [`Connection::connect`] and hands it a stream and [`Options`].
+//!
+//! The protocol library is named in no signature of this crate.
+
+mod auth;
+mod banner;
+mod connection;
+mod error;
+mod exec;
+mod host_key;
+mod key;
+mod options;
+mod output;
+pub mod sftp;
+mod shell;
+mod stream;
+mod valve;
+
+pub use banner::read_banner;
+pub use connection::Connection;
+pub use exec::{Exec, ExecEvent, ExecReceiver, ExecRequest, ExecSender, Pty};
+pub use key::{KeyPair, check_public_key};
+pub use options::{Auth, HostKeyCheck, Options};
+pub use output::Output;
+pub use shell::{quote, shell_command_with_env};
+pub use stream::ExecStream;

@@ -1,0 +1,182 @@
+//! A connection to one SSH server.
+
+use crate::{
+    Exec, ExecRequest, Options, Output, auth, exec,
+    host_key::{Callbacks, Expected},
+    output,
+    sftp::SftpClient,
+    valve::Valve,
+};
+use base::{Error, Result};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rt::task::CancellationToken;
+use russh::{
+    ChannelId, Disconnect, Preferred,
+    client::{self, Handle},
+};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a server may send before it waits for us (RFC 4254 section 5.2): enough for 1 Gbit/s at 32 ms.
+const WINDOW: u32 = 4 << 20;
+/// The payload of one packet; OpenSSH and dropbear send no larger ones.
+const PACKET: u32 = 32 << 10;
+/// Received messages that wait for a slow reader. A window's worth of full packets fits.
+const WAITING: usize = 2 * (WINDOW / PACKET) as usize;
+/// Signs of life that may stay unanswered.
+const KEEPALIVES: usize = 3;
+/// How long a server may take to hang up.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// A logged-in connection, cheap to clone. It ends when the last clone and the last [`Exec`] of it are dropped.
+///
+/// **Sharing.** Commands on one connection share its fate: at the latest after 8 MiB (256 messages) that the reader of
+/// one command leaves lying, the whole connection waits for that reader, so that memory stays bounded. Share one
+/// connection among short commands whose output is read at once; give each terminal, each bulk transfer and whatever may
+/// have a slow reader a connection of its own. OpenSSH also allows only ten sessions per connection (`MaxSessions`).
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) handle: Handle<Callbacks>,
+    pub(crate) state: Arc<State>,
+    pub(crate) tasks: rt::task::Group,
+    /// How long a request may stay unanswered.
+    pub(crate) patience: Duration,
+    cut: CutOnDrop,
+}
+
+/// What the session's task tells us.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) host_key: OnceLock<String>,
+    /// Why the session ended.
+    pub(crate) reason: OnceLock<String>,
+    /// What the server shows before a login.
+    pub(crate) greeting: Mutex<String>,
+    pub(crate) ended: CancellationToken,
+    channels: Mutex<HashMap<ChannelId, CancellationToken>>,
+}
+
+impl State {
+    /// A token that is cancelled when the server closes this channel. Made by whoever asks first.
+    pub(crate) fn channel_closed(&self, id: ChannelId) -> CancellationToken {
+        self.channels.lock().entry(id).or_default().clone()
+    }
+
+    pub(crate) fn forget_channel(&self, id: ChannelId) {
+        self.channels.lock().remove(&id);
+    }
+
+    /// The error for whoever still wants something of an ended connection.
+    pub(crate) fn lost(&self) -> Error {
+        let reason = self.reason.get().map_or("the connection was closed", String::as_str);
+        Error::unavailable("the SSH connection was lost").because(reason).hint("connect again")
+    }
+}
+
+/// Cuts the stream, so that the library's task ends even if nobody answers it.
+struct CutOnDrop(CancellationToken);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Connection {
+    /// Shakes hands over `stream`, checks the host key and logs in. On a TCP stream, switch Nagle's algorithm off first
+    /// (`set_nodelay`): it delays each keystroke.
+    ///
+    /// # Errors
+    /// [`base::Code::Forbidden`] for another host key than expected, [`base::Code::Unauthenticated`] for a refused
+    /// login, [`base::Code::Timeout`] after [`Options::connect_timeout`], [`base::Code::Unavailable`] where the stream
+    /// breaks or no SSH server answers.
+    pub async fn connect<S>(stream: S, options: Options) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let expected = Expected::new(&options.host_key)?;
+        let config = Arc::new(config(&expected, options.keepalive));
+        let state = Arc::new(State::default());
+        let cut = CutOnDrop(CancellationToken::new());
+        let stream = Valve::new(stream, &cut.0);
+        let callbacks = Callbacks { expected, state: Arc::clone(&state) };
+        let handshake = async {
+            let mut handle = client::connect_stream(config, stream, callbacks).await?;
+            auth::login(&mut handle, &options.user, &options.auth, &state).await?;
+            Ok::<_, Error>(handle)
+        };
+        let handle = rt::clock::timeout(options.connect_timeout, "the SSH handshake", handshake).await??;
+        let (tasks, patience) = (rt::task::Group::new(), options.connect_timeout);
+        Ok(Connection(Arc::new(Inner { handle, state, tasks, patience, cut })))
+    }
+
+    /// Starts a command, a shell or a subsystem.
+    ///
+    /// # Errors
+    /// [`base::Code::Unavailable`] where the connection is gone, or the server refuses (another session, a terminal, the
+    /// command); [`base::Code::Timeout`] where it does not answer within [`Options::connect_timeout`].
+    pub async fn exec(&self, request: ExecRequest) -> Result<Exec> {
+        let starting = exec::start(&self.0, request);
+        rt::clock::timeout(self.0.patience, "the start of the command over SSH", starting).await?
+    }
+
+    /// Runs a command to its end, giving it `input`, keeping at most `most` bytes of each of its two outputs.
+    pub async fn output(&self, request: ExecRequest, input: Bytes, most: usize) -> Result<Output> {
+        output::collect(self.exec(request).await?, input, most).await
+    }
+
+    /// Files of the server, over its `sftp` subsystem.
+    pub async fn sftp(&self) -> Result<SftpClient> {
+        let exec = self.exec(ExecRequest::subsystem("sftp")).await?;
+        SftpClient::new(exec.into_stream()).await
+    }
+
+    /// The host key that the server showed, as one line without comment.
+    pub fn host_key_seen(&self) -> &str {
+        self.0.state.host_key.get().map_or("", String::as_str)
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.0.state.ended.is_cancelled() || self.0.handle.is_closed()
+    }
+
+    /// Waits for the end of the connection.
+    pub async fn closed(&self) {
+        self.0.state.ended.cancelled().await;
+    }
+
+    /// Says goodbye and ends the connection with all its commands, also for the other clones.
+    pub async fn close(&self) {
+        let parting = async {
+            let _ = self.0.handle.disconnect(Disconnect::ByApplication, "", "").await;
+            self.closed().await;
+        };
+        let _ = rt::clock::timeout(PARTING, "hanging up", parting).await;
+        self.0.cut.0.cancel();
+    }
+}
+
+fn config(expected: &Expected, keepalive: Option<Duration>) -> client::Config {
+    client::Config {
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        channel_buffer_size: WAITING,
+        keepalive_interval: keepalive,
+        keepalive_max: KEEPALIVES,
+        preferred: Preferred {
+            key: Cow::Owned(expected.algorithms()),
+            compression: Cow::Borrowed(&[russh::compression::NONE]),
+            ..Preferred::DEFAULT
+        },
+        ..client::Config::default()
+    }
+}
