@@ -9,8 +9,11 @@
 //! watch ends with [`base::Code::Gone`], list again.
 
 mod commit;
+pub mod conformance;
 mod history;
+pub mod memory;
 mod record;
+pub mod sqlite;
 mod watch;
 
 pub use commit::{Commit, CommitError, MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_OPS, Precondition, Write};
