@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Everything that must hold, in phases, with the seconds each took. The last line is `N passed, N failed, N skipped`.
+#
+#   scripts/test.sh              all phases
+#   scripts/test.sh lints tests  these phases only
+#
+# A phase that fails does not stop those after it, except that nothing is tested when the build fails.
+# A test that is ignored, or skips itself (it prints `SKIPPED name: reason`), fails the run unless tests/skips.txt names it.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+target=${CARGO_TARGET_DIR:-target}
+report=$target/nextest/full/junit.xml
+
+passed=0 failed=0 skipped=0 broken=0
+declare -a names=() seconds=() results=()
+
+say() { printf '%s\n' "$*" >&2; }
+
+# --- Phases ---------------------------------------------------------------
+
+phase_format() { cargo fmt --all --check; }
+phase_lints() {
+  cargo clippy --workspace --all-targets --locked -- -D warnings &&
+    if command -v shellcheck >/dev/null; then
+      git ls-files -z '*.sh' .ci/run guest/rootfs | xargs -0 grep -lzE '^#!.*sh\b' -Z | xargs -0 shellcheck
+    fi
+}
+phase_deny() {
+  tool cargo-deny && cargo deny --log-level warn check --hide-inclusion-graph bans licenses sources
+}
+phase_build() { cargo build --release --locked -p hostler; }
+phase_guest() { guest/build.sh "$target/guest"; }
+absolute() { (cd "$1" && pwd); }
+phase_tests() {
+  tool cargo-nextest || return
+  mkdir -p "$target"
+  rm -f "$report"
+  local code=0
+  # Absolute paths: each test runs in the directory of its own crate.
+  HOSTLER_TEST_GUEST=$(absolute "$target")/guest HOSTLER_TEST_BINARY=$(absolute "$target")/release/hostler \
+    cargo nextest run --workspace --locked --profile full --no-tests=pass || code=$?
+  count_tests || code=1
+  return "$code"
+}
+phase_docs() { cargo test --workspace --locked --doc --quiet; }
+
+all_phases=(format lints deny build guest tests docs)
+
+# --- Tools ----------------------------------------------------------------
+
+# A cargo subcommand that is not there is built once, into cargo's own directory.
+tool() {
+  command -v "$1" >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/$1 ]] || {
+    say "installing $1"
+    cargo install --locked "$1"
+  }
+}
+
+# --- Counting -------------------------------------------------------------
+
+# Reads the report: what passed, what failed, what skipped itself. Ignored tests are not in it; they are listed apart.
+count_tests() {
+  [[ -e $report ]] || { say "error: no test report at $report"; return 1; }
+  local ignored skips unlisted
+  passed=$(grep -c '<testcase ' "$report")
+  failed=$(grep -cE '<(failure|error)[ >]' "$report")
+  skips=$(sed -nE 's/.*SKIPPED ([^ ]+): .*/\1/p' "$report" | LC_ALL=C sort -u)
+  ignored=$(cargo nextest list --workspace --locked --run-ignored only --message-format oneline 2>/dev/null |
+    awk '{ print $NF }' | LC_ALL=C sort -u)
+  unlisted=$(
+    printf '%s\n%s\n' "$skips" "$ignored" | sed '/^$/d' | LC_ALL=C sort -u |
+      LC_ALL=C comm -23 - <(sed -E '/^#/d; /^ *$/d; s/[ \t].*//' tests/skips.txt | LC_ALL=C sort -u)
+  )
+  skipped=$(printf '%s\n%s\n' "$skips" "$ignored" | sed '/^$/d' | wc -l)
+  passed=$((passed - failed - $(printf '%s\n' "$skips" | sed '/^$/d' | wc -l)))
+  [[ -z $unlisted ]] || {
+    say "error: skipped, and not in tests/skips.txt:"
+    say "${unlisted//$'\n'/$'\n'  }"
+    return 1
+  }
+}
+
+# --- Run ------------------------------------------------------------------
+
+run_phase() {
+  local start=$EPOCHREALTIME result=ok
+  say "== $1"
+  "phase_$1" </dev/null || { result=FAILED; broken=$((broken + 1)); }
+  names+=("$1")
+  seconds+=("$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')")
+  results+=("$result")
+  [[ $result == ok ]]
+}
+
+chosen=("$@")
+[[ $# -gt 0 ]] || chosen=("${all_phases[@]}")
+for phase in "${chosen[@]}"; do
+  [[ " ${all_phases[*]} " == *" $phase "* ]] || { say "error: no phase $phase; there are: ${all_phases[*]}"; exit 2; }
+done
+for phase in "${chosen[@]}"; do
+  run_phase "$phase" || [[ $phase != build ]] || break
+done
+
+echo
+printf '%-10s %8s  %s\n' phase seconds result
+for i in "${!names[@]}"; do printf '%-10s %8s  %s\n' "${names[i]}" "${seconds[i]}" "${results[i]}"; done
+echo
+# A broken phase without a failed test is a failure all the same.
+[[ $broken -eq 0 || $failed -gt 0 ]] || failed=$broken
+echo "$passed passed, $failed failed, $skipped skipped"
+[[ $broken -eq 0 ]]
