@@ -1,29 +1,32 @@
 //! Filter, score, place, explain. Pure: no I/O and no clock; times come in as milliseconds.
 //!
-//! `Cluster` keeps the books: what each worker has, what is taken, and which VMs wait. Changes are told to it one by
-//! one, and `schedule` then places what can be placed:
+//! [`Cluster`] keeps the books: what each worker has, what is taken, and which VMs wait. Changes are told to it one by
+//! one, and [`Cluster::schedule`] then places what can be placed.
 //!
-//! ```text
-//! Cluster::new(Settings) -> Cluster
-//! set_settings(&mut self, Settings)
-//! upsert_worker(&mut self, WorkerOffer)            the whole offer, new or changed
-//! remove_worker(&mut self, Uid)                    its VMs stay charged until released
-//! reserve(&mut self, worker: Uid, vm: Uid, Charge) what is assigned already; replaces an earlier one of that VM
-//! release(&mut self, vm: Uid) -> Option<Uid>       frees it; the worker it was on
-//! submit(&mut self, Request) -> bool               false: it is assigned already; replaces an earlier request
-//! withdraw(&mut self, vm: Uid) -> bool             takes it out of the queue
-//! schedule(&mut self, now_ms, max) -> Vec<Decision>
-//! next_wake(&self, now_ms) -> Option<u64>          when schedule has something to do without any change
-//! explain(&self, vm: Uid, viewer: Option<&str>) -> Option<Explanation>   viewer: a project, None sees all
-//! preview(&self, &Request, now_ms) -> Result<Uid, Explanation>           changes nothing
-//! usage(&self, worker: Uid) -> Option<Usage>
-//! assigned(&self, vm: Uid) -> Option<Uid>
-//! waiting(&self) -> usize
-//! ```
+//! Three structures make it fast. Workers that differ only in numbers form a group, sorted by load and searchable by
+//! what is free (`fleet`, `ranked`). Requests with equal needs form a class, which rests as a whole while it fits
+//! nowhere (`queue`). A change wakes only the classes that fit on the worker it happened on.
+//!
+//! A VM that others overtook for too long gets a worker held for it: what is free there, or becomes free, is kept from
+//! VMs behind it in the queue. So large VMs do not starve, and nobody waits for a hold but those behind it.
 
+mod account;
+mod cluster;
+mod explain;
+mod fleet;
+mod images;
 mod model;
+mod queue;
+mod rank;
+mod ranked;
 mod reason;
+mod search;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod words;
 
+pub use cluster::Cluster;
 pub use model::{
     Amounts, Availability, Charge, Decision, MACOS, Needs, Profile, Request, Settings, Usage, WorkerOffer,
 };

@@ -1,0 +1,2 @@
+//! What holds after any sequence of changes.
+
