@@ -1,7 +1,7 @@
 //! HTTP/2 settings, keepalive and errors: the same on both sides.
 
 use crate::hello::Role;
-use base::{Code, Error};
+use base::Error;
 use std::{
     future::poll_fn,
     io,
@@ -135,9 +135,10 @@ impl Ending {
 
 /// An HTTP/2 error as ours: the link broke.
 pub(crate) fn broken(error: &h2::Error) -> Error {
-    let silent = error.is_io() || error.is_go_away();
-    let message = if silent { "the link was cut" } else { "the link failed" };
-    Error::new(Code::Unavailable, message).because(error).hint("try again: the worker reconnects by itself")
+    if error.is_reset() {
+        return Error::unavailable("the other side of the link gave up").because(error).hint("try again");
+    }
+    Error::unavailable("the link was cut").because(error).hint("try again: the worker reconnects by itself")
 }
 
 /// An HTTP/2 error as one of a byte stream: a reset is a reset, all else a broken connection.
