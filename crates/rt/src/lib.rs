@@ -7,4 +7,5 @@ pub mod files;
 pub mod host;
 pub mod ids;
 pub mod process;
+pub mod socket;
 pub mod task;

@@ -34,7 +34,8 @@ pub async fn run(mut command: Command, limit: Duration) -> base::Result<Output> 
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.output();
-    let output = crate::clock::timeout(limit, &program, child).await?.map_err(|e| cannot_start(&program, &e))?;
+    let output =
+        crate::clock::timeout(limit, &program, child).await?.map_err(|e| cannot_start(&program, &e))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     if output.status.success() {
@@ -77,6 +78,28 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
     match rustix::process::kill_process(pid, signal) {
         Err(rustix::io::Errno::SRCH) => Ok(()),
         other => other.map_err(io::Error::from),
+    }
+}
+
+/// Puts this process into a session of its own: signals to its old process group or terminal no longer reach it.
+pub fn new_session() -> io::Result<()> {
+    rustix::process::setsid().map(|_| ()).map_err(io::Error::from)
+}
+
+/// Whether the process with this id and this start (see [`start_ticks`]) still runs. One that has ended and waits for
+/// its parent to notice does not. Without a start (macOS) the id alone decides.
+pub fn running(pid: u32, start: Option<u64>) -> bool {
+    let Some(start) = start else { return alive(pid) };
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+    let state = fields.next();
+    state.is_some_and(|s| s != "Z" && s != "X") && fields.nth(18) == Some(start.to_string().as_str())
+}
+
+/// Resolves when that process no longer runs, whoever its parent is. Looks four times a second.
+pub async fn gone(pid: u32, start: Option<u64>) {
+    while running(pid, start) {
+        crate::clock::sleep(Duration::from_millis(250)).await;
     }
 }
 

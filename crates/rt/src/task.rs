@@ -102,6 +102,12 @@ impl Group {
         self.tracker.is_empty()
     }
 
+    /// Waits until all tasks have ended by themselves. None may be started afterwards.
+    pub async fn join(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
     /// Ends all tasks and waits until they are gone.
     pub async fn stop(&self) {
         self.cancel.cancel();
