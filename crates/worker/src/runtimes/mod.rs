@@ -4,6 +4,10 @@
 //! desired state or of restart policies: the agent decides, the runtime does and reports. Machines outlive the agent;
 //! [`Runtime::adopt`] finds them again.
 
+pub mod qemu;
+pub mod seed;
+pub mod synthetic;
+
 use base::{ByteSize, Name, Result, Secret, Uid};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};

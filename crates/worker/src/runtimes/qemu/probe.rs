@@ -1,0 +1,198 @@
+//! What this host's QEMU can do, by trying it.
+
+use super::{
+    platform::{Acceleration, Arch, Platform},
+    qmp::Qmp,
+};
+use base::{Error, Result};
+use rt::{clock, process};
+use serde::Deserialize;
+use serde_json::json;
+use std::{
+    fs::{self, OpenOptions},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+/// For a QEMU that does nothing but answer questions.
+const ASK: Duration = Duration::from_secs(10);
+/// For a guest whose first instruction ends it.
+const PROOF: Duration = Duration::from_secs(2);
+
+/// Finds out about one QEMU. `forced` skips the search for acceleration.
+///
+/// # Errors
+/// [`base::Code::NotFound`] when the program is not installed; others when it does not work.
+pub async fn probe(
+    arch: Arch,
+    program: PathBuf,
+    state: &Path,
+    forced: Option<Acceleration>,
+) -> Result<Platform> {
+    let (version, machine_types, sandbox) = match ask(arch, &program, true).await {
+        Ok((version, types)) => (version, types, true),
+        Err(e) if e.code == base::Code::NotFound => return Err(e),
+        // Some builds have no seccomp.
+        Err(_) => {
+            let (version, types) = ask(arch, &program, false).await?;
+            (version, types, false)
+        }
+    };
+    let (acceleration, message) = match forced {
+        Some(a) => (a, format!("{} by configuration", a.as_str())),
+        None => accelerate(arch, &program, state).await,
+    };
+    let firmware = firmware(arch);
+    Ok(Platform { arch, program, version, acceleration, message, machine_types, sandbox, firmware })
+}
+
+#[derive(Deserialize)]
+struct MachineType {
+    name: String,
+    #[serde(default)]
+    alias: Option<String>,
+}
+
+/// The version and the machine types of our kind, the newest first.
+async fn ask(arch: Arch, program: &Path, sandbox: bool) -> Result<(String, Vec<String>)> {
+    let mut command = process::command(program);
+    command.args(["-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"]);
+    if sandbox {
+        command.args(["-sandbox", "on"]);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| process::cannot_start(&program.to_string_lossy(), &e))?;
+    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(Error::internal("a pipe to QEMU is missing"));
+    };
+    let qmp = Qmp::over(Box::new(tokio::io::join(stdout, stdin)), ASK).await?;
+    let types: Vec<MachineType> = serde_json::from_value(qmp.call("query-machines", json!({})).await?)
+        .map_err(|e| Error::internal("QEMU's list of machines does not make sense").because(e))?;
+    let version = qmp.version().to_owned();
+    let _ = qmp.call("quit", json!({})).await;
+    let _ = clock::timeout(ASK, "QEMU", child.wait()).await;
+    Ok((version, machine_types(arch, types)))
+}
+
+/// The one that the alias names is the newest; the others follow, so that machines made under them can keep them.
+fn machine_types(arch: Arch, types: Vec<MachineType>) -> Vec<String> {
+    let kind = arch.machine();
+    let ours = |t: &MachineType| t.alias.as_deref() == Some(kind) || t.name.contains(&format!("{kind}-"));
+    let (first, rest): (Vec<_>, Vec<_>) =
+        types.into_iter().filter(ours).partition(|t| t.alias.as_deref() == Some(kind));
+    first.into_iter().chain(rest).map(|t| t.name).collect()
+}
+
+/// The best acceleration that is proven to work, and why not a better one.
+async fn accelerate(arch: Arch, program: &Path, state: &Path) -> (Acceleration, String) {
+    let (candidate, obstacle) = match rt::host::os() {
+        "linux" => (Acceleration::Kvm, kvm_obstacle()),
+        "macos" => (Acceleration::Hvf, None),
+        os => return (Acceleration::Tcg, format!("translated: no acceleration is known for {os}")),
+    };
+    let name = candidate.as_str();
+    if arch.as_str() != rt::host::arch() {
+        return (
+            Acceleration::Tcg,
+            format!("translated: the host is {}, not {}", rt::host::arch(), arch.as_str()),
+        );
+    }
+    if let Some(obstacle) = obstacle {
+        return (Acceleration::Tcg, format!("translated: {obstacle}"));
+    }
+    match prove(arch, program, state, candidate).await {
+        Ok(()) => (candidate, format!("{name} works: a guest ran")),
+        Err(e) => {
+            (Acceleration::Tcg, format!("translated: {name} is there, but no guest runs with it ({e})"))
+        }
+    }
+}
+
+/// What is visibly missing for KVM. The device alone says little: it opens on hosts where no guest ever runs.
+fn kvm_obstacle() -> Option<String> {
+    if let Err(e) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return Some(match e.kind() {
+            ErrorKind::NotFound => {
+                "there is no /dev/kvm; switch virtualisation on in the firmware, or nesting in the outer host"
+                    .into()
+            }
+            ErrorKind::PermissionDenied => {
+                "this user may not open /dev/kvm; add it to the group that owns that file, usually kvm".into()
+            }
+            _ => format!("/dev/kvm does not open: {e}"),
+        });
+    }
+    if rt::host::arch() != "amd64" {
+        return None; // no other architecture lists it among the flags
+    }
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let found = flags.split_ascii_whitespace().any(|f| f == "vmx" || f == "svm");
+    (!found).then(|| {
+        "/dev/kvm opens, but the CPU has neither vmx nor svm; is nesting off in the outer host?".into()
+    })
+}
+
+/// Runs a guest whose first instructions end it in a known way.
+pub(super) async fn prove(
+    arch: Arch,
+    program: &Path,
+    state: &Path,
+    acceleration: Acceleration,
+) -> Result<()> {
+    let firmware = state.join(format!("proof-{}.bin", rt::ids::uid()));
+    fs::write(&firmware, proof_firmware(arch))
+        .map_err(|e| Error::io(format_args!("write {}", firmware.display()), &e))?;
+    let mut command = process::command(program);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-m", "64M"]);
+    command.args(["-machine", arch.machine(), "-accel", acceleration.as_str(), "-no-reboot"]);
+    command.args(["-cpu", if acceleration == Acceleration::Tcg { "max" } else { "host" }]);
+    command.arg("-bios").arg(&firmware);
+    if arch == Arch::Amd64 {
+        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+    }
+    let ended = clock::timeout(PROOF, "the first instruction", command.status()).await;
+    let _ = fs::remove_file(&firmware);
+    let status = ended?.map_err(|e| process::cannot_start(&program.to_string_lossy(), &e))?;
+    let expected = match arch {
+        Arch::Amd64 => 2 * i32::from(PROOF_CODE) + 1, // how isa-debug-exit makes an exit code of a byte
+        Arch::Arm64 => 0,
+    };
+    match status.code() {
+        Some(code) if code == expected => Ok(()),
+        _ => Err(Error::unavailable(format!("it ended with {status}"))),
+    }
+}
+
+const PROOF_CODE: u8 = 0x10;
+
+/// Machine code at the address where the CPU starts.
+fn proof_firmware(arch: Arch) -> Vec<u8> {
+    let (start, code): (usize, &[u8]) = match arch {
+        // mov al, PROOF_CODE; out 0xf4, al; hlt
+        Arch::Amd64 => (0xfff0, &[0xb0, PROOF_CODE, 0xe6, 0xf4, 0xf4]),
+        // movz w0, #0x8400, lsl 16; movk w0, #8 (PSCI SYSTEM_OFF); hvc #0; b .
+        Arch::Arm64 => (
+            0,
+            &[0x00, 0x80, 0xb0, 0x52, 0x00, 0x01, 0x80, 0x72, 0x02, 0x00, 0x00, 0xd4, 0x00, 0x00, 0x00, 0x14],
+        ),
+    };
+    let mut rom = vec![0; 64 << 10];
+    rom[start..start + code.len()].copy_from_slice(code);
+    rom
+}
+
+/// The firmware with which disks boot, where the machine has none of its own.
+fn firmware(arch: Arch) -> Option<PathBuf> {
+    const PLACES: [&str; 4] = [
+        "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+        "/usr/share/AAVMF/AAVMF_CODE.fd",
+        "/opt/homebrew/share/qemu/edk2-aarch64-code.fd",
+        "/usr/local/share/qemu/edk2-aarch64-code.fd",
+    ];
+    match arch {
+        Arch::Amd64 => None,
+        Arch::Arm64 => PLACES.iter().map(PathBuf::from).find(|p| p.exists()),
+    }
+}
