@@ -1,4 +1,5 @@
 //! The suite, on every provider.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 use std::sync::{
     Arc,

@@ -6,7 +6,10 @@ use rusqlite::Connection;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicI32,
+            Ordering::{Relaxed, SeqCst},
+        },
         mpsc,
     },
     time::Duration,
@@ -32,6 +35,8 @@ struct Shared {
     pages: AtomicI32,
     /// Whether there were commits since the log was last empty.
     dirty: AtomicBool,
+    /// Whether the thread should end.
+    closing: AtomicBool,
 }
 
 impl Wal {
@@ -56,8 +61,11 @@ impl Wal {
     }
 }
 
-/// The thread. Ends when the last [`Wal`] is gone; dropping it waits for that.
-pub struct Checkpointer(Option<std::thread::JoinHandle<()>>);
+/// The thread. Dropping it ends it.
+pub struct Checkpointer {
+    wal: Wal,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
 
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
@@ -67,13 +75,16 @@ impl Checkpointer {
         let seen = shared.clone();
         let thread = rt::task::thread("store-checkpoint", move || run(&db, &seen, &woken))
             .map_err(|e| Error::io("start the store's checkpoints", &e))?;
-        Ok((Checkpointer(Some(thread)), Wal { shared, wake }))
+        let wal = Wal { shared, wake };
+        Ok((Checkpointer { wal: wal.clone(), thread: Some(thread) }, wal))
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
+        self.wal.shared.closing.store(true, SeqCst);
+        let _ = self.wal.wake.try_send(());
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
@@ -84,6 +95,9 @@ fn run(db: &Connection, shared: &Shared, woken: &mpsc::Receiver<()>) {
     loop {
         let dirty = shared.dirty.load(Relaxed);
         let wake = if dirty { woken.recv_timeout(IDLE) } else { woken.recv().map_err(Into::into) };
+        if shared.closing.load(SeqCst) {
+            return;
+        }
         let pages = shared.pages.load(Relaxed);
         match wake {
             Err(mpsc::RecvTimeoutError::Disconnected) => return,
