@@ -35,6 +35,9 @@ impl Record {
                     format!("the {what} of a record is longer than {MAX_KEY_BYTES} bytes"),
                 ));
             }
+            if text.is_some_and(|t| t.contains('\0')) {
+                return Err(Error::new(Code::Invalid, format!("the {what} of a record contains a NUL")));
+            }
         }
         Ok(())
     }

@@ -21,10 +21,7 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 /// A writer on a fresh file whose COMMITs ask `fails` first.
-fn writer_that(
-    path: &Path,
-    mut fails: impl FnMut() -> bool + Send + 'static,
-) -> (writer::Writer, Arc<History>) {
+fn writer_that(path: &Path, fails: impl FnMut() -> bool + Send + 'static) -> (writer::Writer, Arc<History>) {
     let mut db = schema::connect(path).unwrap();
     schema::migrate(&mut db, path, schema::MIGRATIONS).unwrap();
     db.commit_hook(Some(fails)).unwrap();
@@ -236,4 +233,22 @@ async fn the_file_is_private() {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", file.path().display());
     }
+}
+
+/// Without help from the writer, a log under steady commits never finds the moment to start over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_stays_bounded() {
+    let (_directory, path) = place();
+    let store = Arc::new(open(&path).await.unwrap());
+    let client = async |store: Arc<SqliteStore>, n: usize| {
+        for _ in 0..30 {
+            store.commit(Commit::new().put(format!("/{n}"), vec![1; 900_000])).await.unwrap();
+        }
+    };
+    let tasks: Vec<_> = (0..4).map(|n| rt::task::spawn("client", client(store.clone(), n))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let size = std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+    assert!(size < 80 * 1024 * 1024, "{size}");
 }
