@@ -1,1 +1,24 @@
-//! The control plane: resources, reconcilers, authorisation, audit.
+//! The control plane: resources, reconcilers, authorisation, audit. Owns the store; never dials a worker.
+//!
+//! A request becomes a commit ([`change`]); the commit shows in the [`view`]; reconcilers follow the view: [`placement`]
+//! gives VMs a worker, [`fleet`] tells workers what to run and writes down what they report, [`timers`] ends what has
+//! lived its time, [`retention`] trims records.
+
+mod caller;
+mod change;
+mod codec;
+mod controller;
+mod fleet;
+mod kind;
+mod placement;
+mod resources;
+mod retention;
+mod seal;
+mod timers;
+mod view;
+
+pub use caller::{Caller, Idempotency, Principal, Sees, authorize, no_project};
+pub use controller::{Controller, Options};
+pub use kind::Kind;
+pub use resources::*;
+pub use view::{Any, Change, Follower, View};

@@ -1,0 +1,164 @@
+//! The controller: what it owns, how it starts.
+
+use crate::{
+    caller::{self, Caller, Principal},
+    change::Writer,
+    fleet::Fleet,
+    placement::Placer,
+    resources, retention,
+    seal::Seal,
+    timers,
+    view::{Tables, View},
+};
+use base::{Error, Name, Result, Revision};
+use images::BlobStore;
+use link::pki::Ca;
+use rt::task::Task;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use store::Store;
+
+/// What a controller is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its state: store, CA, keys, images.
+    pub data_dir: PathBuf,
+}
+
+/// The control plane of one cluster. Cheap to clone; the last clone's end stops its tasks.
+#[derive(Clone)]
+pub struct Controller(Arc<Inner>);
+
+struct Inner {
+    writer: Writer,
+    view: View,
+    placer: Placer,
+    fleet: Fleet,
+    blobs: BlobStore,
+    ca: Ca,
+    data_dir: PathBuf,
+    _tasks: Vec<Task<()>>,
+}
+
+impl Controller {
+    /// Opens the view of a store and starts the reconcilers.
+    pub async fn start(store: Arc<dyn Store>, options: Options) -> Result<Self> {
+        let seal = Arc::new(Seal::open(&options.data_dir)?);
+        let ca = open_ca(&options.data_dir)?;
+        let blobs = BlobStore::open(&options.data_dir.join("images"))?;
+        let (view, follow) = View::open(store.clone(), seal.clone()).await?;
+        let writer = Writer::new(store, seal, view.clone());
+        resources::first_objects(&writer, &view).await?;
+        let (placer, placing) = Placer::start(&view, &writer);
+        let (fleet, dispatching) = Fleet::start(&view, &writer);
+        let timing = rt::task::spawn("timers", timers::run(view.clone(), writer.clone()));
+        let trimming = rt::task::spawn("retention", retention::run(view.clone(), writer.clone()));
+        let working = resources::carry_out(view.clone(), writer.clone(), options.data_dir.clone());
+        let operating = rt::task::spawn("operations", working);
+        let inner = Inner {
+            writer,
+            view,
+            placer,
+            fleet,
+            blobs,
+            ca,
+            data_dir: options.data_dir,
+            _tasks: vec![follow, placing, dispatching, timing, trimming, operating],
+        };
+        Ok(Controller(Arc::new(inner)))
+    }
+
+    /// The objects in memory.
+    pub fn view(&self) -> &View {
+        &self.0.view
+    }
+
+    /// The links to workers.
+    pub fn fleet(&self) -> &Fleet {
+        &self.0.fleet
+    }
+
+    /// The certificates' authority.
+    pub fn ca(&self) -> &Ca {
+        &self.0.ca
+    }
+
+    /// The files of images.
+    pub fn blobs(&self) -> &BlobStore {
+        &self.0.blobs
+    }
+
+    /// The state directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.0.data_dir
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.0.writer
+    }
+
+    pub(crate) fn placer(&self) -> &Placer {
+        &self.0.placer
+    }
+
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
+        self.0.view.read(look)
+    }
+
+    /// The principal of a bearer token.
+    pub fn authenticate(&self, token: &str) -> Result<Principal> {
+        self.read(|t| caller::authenticate(t, token))
+    }
+
+    /// The principal as it is now: streams ask again, so that what was revoked ends.
+    pub fn still(&self, principal: &Principal) -> Result<Principal> {
+        self.read(|t| caller::refresh(t, principal))
+    }
+
+    /// Writes down that a request was refused.
+    pub async fn audit_refusal(
+        &self,
+        caller: &Caller,
+        verb: api::Verb,
+        project: Option<&Name>,
+        error: &Error,
+    ) {
+        // A refusal stands whether or not it could be written down.
+        if let Err(e) = self.writer().audit(caller, verb, project, error.code.as_str()).await {
+            tracing::error!(error = %e, "a refusal could not be audited");
+        }
+    }
+
+    /// Writes down a connection into a guest. It is refused where that fails.
+    pub async fn audit_connect(&self, caller: &Caller, project: &Name) -> Result<()> {
+        self.writer().audit(caller, api::Verb::Connect, Some(project), "ok").await
+    }
+
+    /// Whether requests can be served.
+    pub fn ready(&self) -> Result<()> {
+        self.writer().store().health()
+    }
+
+    /// Waits until everybody reads at least this revision.
+    pub async fn at_least(&self, revision: Revision) -> Result<()> {
+        self.0.view.at_least(revision).await
+    }
+}
+
+fn open_ca(data_dir: &Path) -> Result<Ca> {
+    let (certificate, key) = (data_dir.join("ca.crt"), data_dir.join("ca.key"));
+    let text = |bytes: Vec<u8>| {
+        String::from_utf8(bytes)
+            .map_err(|_| Error::internal("the CA's files are not text").hint("restore them"))
+    };
+    if let (Some(c), Some(k)) = (rt::files::read_optional(&certificate)?, rt::files::read_optional(&key)?) {
+        return Ca::load(&text(c)?, &base::Secret::new(text(k)?));
+    }
+    let ca = Ca::generate()?;
+    // The key last: a certificate without its key is made anew, a key never stands alone.
+    rt::files::write_atomic(&certificate, ca.certificate_pem().as_bytes())?;
+    rt::files::write_atomic(&key, ca.key_pem().expose_secret().as_bytes())?;
+    Ok(ca)
+}
