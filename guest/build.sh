@@ -103,36 +103,42 @@ unpacked_kernel() {
 vmlinuz=$(find "$debian/boot" -name 'vmlinuz-*' -print -quit)
 if [[ $arch != amd64 ]] || ! unpacked_kernel "$vmlinuz" "$work/vmlinuz"; then cp "$vmlinuz" "$work/vmlinuz"; fi
 
-# --- Modules: unsigned and stripped, each list in the order of loading -----
+# --- Modules: what QEMU's machines have, unsigned and stripped -------------
 
 root=$work/root
-mkdir -p "$root"/lib/modules
+modules=$root/lib/modules/${vmlinuz##*/vmlinuz-}
+mkdir -p "$modules" "$root/etc/modules"
 find_module() { find "$debian" -name "${1//_/[_-]}.ko*" -print -quit; }
-# Copies a module and those it needs, and names them in the order of loading. What is not there is built in.
+needs_of() { tr '\0' '\n' <"$modules/$1.ko" | sed -n 's/^depends=//p' | tr ',' ' '; }
+# Copies a module and those it needs. One that is not there is built in.
 add_module() {
-  local name=${1//-/_} file plain need
-  [[ -z ${listed[$name]:-} ]] || return 0
-  listed[$name]=1
+  local name=${1//-/_} file need
+  [[ ! -e $modules/$name.ko ]] || return 0
   file=$(find_module "$name")
-  [[ -n $file ]] || return 0
-  plain=$root/lib/modules/$name.ko
+  [[ -n $file ]] || return 1
   case $file in
-    *.xz) xz -dc "$file" >"$plain" ;;
-    *.zst) zstd -dcq "$file" >"$plain" ;;
-    *) cp "$file" "$plain" ;;
+    *.xz) xz -dc "$file" >"$modules/$name.ko" ;;
+    *.zst) zstd -dcq "$file" >"$modules/$name.ko" ;;
+    *) cp "$file" "$modules/$name.ko" ;;
   esac
-  for need in $(tr '\0' '\n' <"$plain" | sed -n 's/^depends=//p' | tr ',' ' '); do add_module "$need"; done
   # Without its signature a module loads without a check of it, which is slow when emulated.
-  strip --strip-debug "$plain"
-  echo "$name" >>"$list"
+  strip --strip-debug "$modules/$name.ko"
+  for need in $(needs_of "$name"); do add_module "$need" || true; done
 }
-declare -A listed=()
-for line in 'bus virtio_pci' 'net virtio_net' 'block virtio_blk isofs ext4 crc32c_generic' 'rng virtio_rng' 'late button evdev' 'console virtio_console'; do
-  read -ra words <<<"$line"
-  list=$root/lib/modules/${words[0]}.order
-  : >"$list"
-  for module in "${words[@]:1}"; do add_module "$module"; done
-done
+list_modules() { # FILE NAME...: those of the names that are modules
+  local file=$root/etc/modules/$1 present=() module
+  shift
+  for module in "$@"; do if add_module "$module"; then present+=("$module"); fi; done
+  echo "${present[*]}" >"$file"
+}
+list_modules early virtio_pci virtio_net virtio_blk isofs ext4 virtio_rng
+list_modules late button evdev virtio_console
+# What each one needs, the nearest first, as modprobe reads it.
+all_needs() { local need; for need in $(needs_of "$1"); do echo "$need.ko"; all_needs "$need"; done; }
+for file in "$modules"/*.ko; do
+  name=$(basename "$file" .ko)
+  echo "$name.ko: $(all_needs "$name" | awk '{ last[$1] = NR } END { for (n in last) print last[n], n }' | sort -n | cut -d ' ' -f 2 | paste -sd ' ')"
+done >"$modules/modules.dep"
 
 # --- Programs -------------------------------------------------------------
 
@@ -167,13 +173,16 @@ for applet in $("$root/bin/busybox" --list); do
 done
 # A busybox that may become root, for su alone: it drops that right for every other name.
 rm -f "$root/bin/su"
-install -m 4755 "$root/bin/busybox" "$root/bin/su"
+install "$root/bin/busybox" "$root/bin/su"
 
 # --- Image ----------------------------------------------------------------
 
-find "$root" -exec touch -h -d @0 {} +
-chmod 700 "$root/root"
+# The same modes whatever the umask of who builds or checked out.
+chmod -R u=rwX,go=rX "$root"
 chmod 600 "$root/etc/shadow"
+chmod 1777 "$root/tmp"
+chmod 4755 "$root/bin/su"
+find "$root" -exec touch -h -d @0 {} +
 (cd "$root" && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc --owner 0:0) >"$work/initrd.img"
 size() { stat -c %s "$1"; }
 sha() { sha256sum "$1" | cut -d ' ' -f 1; }
@@ -185,7 +194,7 @@ cat >"$work/image.json" <<JSON
   "os": "linux",
   "kernel": { "file": "vmlinuz", "sha256": "$(sha "$work/vmlinuz")", "size": $(size "$work/vmlinuz") },
   "initrd": { "file": "initrd.img", "sha256": "$(sha "$work/initrd.img")", "size": $(size "$work/initrd.img") },
-  "commandLine": "console=$console panic=1 cryptomgr.notests",
+  "commandLine": "console=$console loglevel=6 panic=1 cryptomgr.notests",
   "seed": "nocloud",
   "packages": [$(cd "$work/debs" && for deb in *.deb; do printf '"%s", ' "${deb//%3a/:}"; done | sed 's/\.deb"/"/g; s/, $//')]
 }
