@@ -146,6 +146,11 @@ impl Fleet {
         &self.held
     }
 
+    /// Whether the profile is to pack.
+    pub(crate) fn packs(&self) -> bool {
+        self.profile == Profile::Pack
+    }
+
     /// Changes the profile: every worker moves to its new place.
     pub(crate) fn set_profile(&mut self, profile: Profile) {
         if self.profile != profile {

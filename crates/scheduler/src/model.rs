@@ -130,7 +130,8 @@ pub struct Decision {
 /// Which of the workers that fit is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// The most used one, so that others stay free for large VMs.
+    /// The most used one, so that others stay free for large VMs. Workers with named resources that the VM does not
+    /// ask for come last, so that those stay free as well.
     #[default]
     Pack,
     /// The least used one, so that load is even.

@@ -25,6 +25,7 @@ pub(crate) struct Key {
 /// A worker that fits. Lower is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Candidate {
+    spared: usize,
     bucket: u32,
     lacks_image: bool,
     key: Key,
@@ -32,9 +33,9 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// Judges a worker that fits.
-    pub(crate) fn new(key: Key, images: Option<&Holders>) -> Self {
+    pub(crate) fn new(key: Key, spared: usize, images: Option<&Holders>) -> Self {
         let lacks_image = images.is_some_and(|holders| !holders.contains(key.worker));
-        Candidate { bucket: key.score / BUCKET, lacks_image, key }
+        Candidate { spared, bucket: key.score / BUCKET, lacks_image, key }
     }
 
     /// The slot of the worker.
@@ -47,6 +48,8 @@ impl Candidate {
 pub(crate) struct Wanted<'a> {
     /// What must be free, one number per lane.
     pub need: &'a [u64],
+    /// How many named resources these workers have for others: fewer is better.
+    pub spared: usize,
     /// Who holds the image; none when it makes no difference.
     pub images: Option<&'a Holders>,
     /// Only workers that hold the image will do.
@@ -177,7 +180,7 @@ impl Ranked {
     pub(crate) fn search(&self, wanted: &Wanted<'_>, best: &mut Option<Candidate>) {
         for chunk in &self.chunks {
             let Some(first) = chunk.keys.first() else { continue };
-            if best.is_some_and(|b| first.score / BUCKET > b.bucket) {
+            if best.is_some_and(|b| (wanted.spared, first.score / BUCKET) > (b.spared, b.bucket)) {
                 return;
             }
             if fits(&chunk.most, wanted.need) && self.search_chunk(chunk, wanted, best) {
@@ -192,11 +195,11 @@ impl Ranked {
             if !fits(free, wanted.need) {
                 continue;
             }
-            let found = Candidate::new(*key, wanted.images);
+            let found = Candidate::new(*key, wanted.spared, wanted.images);
             if found.lacks_image && wanted.image_needed {
                 continue;
             }
-            if best.is_some_and(|b| found.bucket > b.bucket) {
+            if best.is_some_and(|b| (found.spared, found.bucket) > (b.spared, b.bucket)) {
                 return true;
             }
             if best.is_none_or(|b| found < b) {

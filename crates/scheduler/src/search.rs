@@ -39,6 +39,8 @@ impl Fleet {
                 matches.groups.push(Match { group, need });
             }
         }
+        // The best groups first: then the others need no search.
+        matches.groups.sort_by_key(|m| m.need.len());
     }
 
     /// The best worker for a request of this rank; without a rank, for one at the end of the queue.
@@ -52,11 +54,18 @@ impl Fleet {
         }
         let mut best = None;
         for m in &matches.groups {
-            let wanted = Wanted { need: &m.need, images, image_needed: needs.image_must_be_present };
+            let spared = self.spared(m.group, needs);
+            let wanted = Wanted { need: &m.need, spared, images, image_needed: needs.image_must_be_present };
             self.search_group(m.group, &wanted, &mut best);
         }
         self.search_held(needs, images, rank, &mut best);
         best.map(|b: Candidate| b.worker())
+    }
+
+    /// Named resources of a group that these needs do not ask for. Packing keeps them for those who do.
+    fn spared(&self, group: u32, needs: &Needs) -> usize {
+        let names = self.kind(group).map_or(0, |kind| kind.names().len());
+        if self.packs() { names.saturating_sub(needs.charge.amounts.named.len()) } else { 0 }
     }
 
     /// The index shows a held worker without what is held. Whoever has the claim, or comes before it, sees more.
@@ -74,7 +83,7 @@ impl Fleet {
                 && self.has_room(*slot, needs, Some(rank))
                 && let Some(place) = &worker.place
             {
-                let found = Candidate::new(place.key, images);
+                let found = Candidate::new(place.key, self.spared(place.group, needs), images);
                 *best = Some(best.map_or(found, |b| b.min(found)));
             }
         }

@@ -26,7 +26,7 @@ const SIZES: [(u64, u64); 12] = [
 
 /// CPUs and GiB of memory per VM, with their weights.
 const SHAPES: [(u64, u64, u64); 8] =
-    [(1, 2, 25), (2, 4, 25), (2, 8, 15), (4, 8, 15), (4, 16, 8), (8, 16, 7), (8, 32, 3), (16, 32, 2)];
+    [(1, 2, 25), (2, 4, 20), (2, 8, 20), (4, 8, 15), (4, 16, 8), (8, 16, 5), (8, 32, 5), (16, 32, 2)];
 
 /// What is placed, where, and what is there already.
 pub struct Workload {
@@ -54,7 +54,7 @@ impl Workload {
 /// Every seventh worker has GPUs, every third is arm64, a quarter each is in a zone.
 fn worker(n: u64, random: &mut Random) -> WorkerOffer {
     let (cpus, gib) = *random.pick(&SIZES);
-    let gpus = if n.is_multiple_of(7) { vec![("gpu".to_string(), 4)] } else { vec![] };
+    let gpus = if n.is_multiple_of(7) { vec![("gpu".to_string(), 8)] } else { vec![] };
     WorkerOffer {
         uid: Uid::from_parts(n, &[1; 10]),
         name: format!("w{n}"),
@@ -113,7 +113,7 @@ fn fill(workers: &[WorkerOffer], requests: &[Request], random: &mut Random) -> V
         workers.iter().map(|w| (w.capacity.cpu_milli, w.capacity.memory)).collect();
     let mut filled = Vec::new();
     let mut misses = 0;
-    while misses < 10_000 {
+    while misses < 1_000 {
         let amounts = shape(random);
         let at = random.index(workers.len());
         let (need_cpu, need_memory) = (amounts.cpu_milli, amounts.memory);
@@ -122,6 +122,7 @@ fn fill(workers: &[WorkerOffer], requests: &[Request], random: &mut Random) -> V
             misses += 1;
             continue;
         }
+        misses = 0;
         budget = (budget.0 - need_cpu, budget.1 - need_memory);
         free[at] = (free[at].0 - need_cpu, free[at].1 - need_memory);
         let vm = Uid::from_parts(filled.len() as u64, &[3; 10]);

@@ -13,6 +13,16 @@ fn pack_fills_the_most_used_worker_that_fits() {
 }
 
 #[test]
+fn pack_keeps_workers_with_named_resources_for_those_who_ask() {
+    let mut gpus = offer(1, 8, 8);
+    gpus.capacity.named = [("gpu".to_string(), 1)].into();
+    let mut c = cluster([gpus, offer(2, 2, 2)]);
+    c.reserve(w(1), v(90), Charge::new(amounts(4, 4), None));
+    (1..=3).for_each(|n| assert!(c.submit(request(n, 1, 1))));
+    assert_eq!(place_all(&mut c), [(v(1), w(2)), (v(2), w(2)), (v(3), w(1))]);
+}
+
+#[test]
 fn spread_takes_the_least_used_worker() {
     let mut c = cluster([offer(1, 8, 8), offer(2, 8, 8)]);
     c.set_settings(Settings { profile: Profile::Spread, ..Settings::default() });
@@ -135,7 +145,7 @@ fn named_resources_are_counted_and_zero_of_one_is_none() {
         r.needs.charge.amounts.named = [(name.to_string(), count)].into();
         c.submit(r);
     }
-    assert_eq!(place_all(&mut c), [(v(1), w(1)), (v(2), w(1)), (v(5), w(1))]);
+    assert_eq!(place_all(&mut c), [(v(1), w(1)), (v(2), w(1)), (v(5), w(2))]);
     c.release(v(2));
     assert_eq!(place_all(&mut c), [(v(3), w(1))]);
 }
