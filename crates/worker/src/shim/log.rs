@@ -65,9 +65,10 @@ impl BoundedLog {
             file.take(want).read_to_end(&mut chunk.bytes)?;
         }
         let next = chunk.offset + chunk.bytes.len() as u64;
-        chunk.end = chunk.end.max(next); // it may have grown while we read
         if chunk.bytes.is_empty() {
             chunk.offset = chunk.offset.min(chunk.end);
+        } else {
+            chunk.end = chunk.end.max(next); // it may have grown while we read
         }
         Ok(chunk)
     }

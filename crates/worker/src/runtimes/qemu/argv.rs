@@ -124,11 +124,12 @@ fn network(a: &mut Args, machine: &Machine) {
 }
 
 fn sockets(a: &mut Args, arch: Arch) {
-    // QEMU waits for the shim here, so that not a byte of the console is lost.
-    a.pair("-chardev", format!("socket,id=serial0,path={},server=on,wait=on", Dir::SERIAL_SOCKET));
-    a.pair("-serial", "chardev:serial0");
     a.pair("-chardev", format!("socket,id=qmp0,path={},server=on,wait=off", Dir::QMP_SOCKET));
     a.pair("-mon", "chardev=qmp0,mode=control");
+    // QEMU waits for the shim here, so that not a byte of the console is lost. Its control socket comes
+    // before: when the shim is connected, the agent can be.
+    a.pair("-chardev", format!("socket,id=serial0,path={},server=on,wait=on", Dir::SERIAL_SOCKET));
+    a.pair("-serial", "chardev:serial0");
     a.pair("-vnc", format!("unix:{}", Dir::VNC_SOCKET));
     match arch {
         Arch::Amd64 => a.pair("-device", "VGA,vgamem_mb=16"),

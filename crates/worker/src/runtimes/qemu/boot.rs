@@ -1,8 +1,8 @@
 //! From a machine's description to a running shim, and away again.
 
-use super::{Settings, argv, disk, platform::Platform};
+use super::{Settings, argv, disk, platform::Platform, run::Run, watch};
 use crate::{
-    runtimes::{Machine, seed},
+    runtimes::{Exit, Machine, seed},
     shim::{Client, Dir, Pids, RECORD_VERSION, Record, Request, Status},
 };
 use base::{Error, Result};
@@ -21,19 +21,21 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 const HANDSHAKE: Duration = Duration::from_mins(1);
 /// How long a shim whose hypervisor has ended may take to be gone.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a hypervisor that does not answer may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The start of the names of directories that are being deleted.
 pub(super) const REMOVED: &str = ".removed-";
 /// Where a shim says what it cannot say elsewhere.
 const SHIM_LOG: &str = "shim.log";
 
-/// Prepares the files of a start, writes its record, and starts the shim.
+/// Prepares the files of a start, writes its record, starts the shim, and waits until the hypervisor is at work.
 pub(super) async fn boot(
     settings: &Settings,
     dir: &Dir,
     machine: &Machine,
     platform: &Platform,
     before: Option<&Record>,
-) -> Result<Pids> {
+) -> Result<Run> {
     rt::files::private_dir(dir.path())?;
     let kept = before.filter(|r| r.arch == machine.arch).map(|r| r.machine_type.as_str());
     let machine_type = platform.machine_type(kept)?;
@@ -61,20 +63,43 @@ pub(super) async fn boot(
     let saved = dir.clone();
     task::blocking(move || saved.save_record(&record)).await??;
     rt::failpoint::pass("worker.vm.recorded");
-    match start_shim(settings, dir).await {
-        Ok(status) => Ok(Pids {
+    let run = async {
+        let status = start_shim(settings, dir).await?;
+        let pids = Pids {
             version: RECORD_VERSION,
             run: status.run,
             shim: status.shim_pid,
             pid: status.pid,
             start_ticks: process::start_ticks(status.pid),
             started_at: status.started_at,
-        }),
-        Err(e) => {
-            end_leftovers(dir).await;
-            Err(e)
-        }
+        };
+        let run = Run::new(machine.uid, dir.clone(), pids);
+        prove(dir, &run).await?;
+        Ok(run)
+    };
+    let run = run.await;
+    if run.is_err() {
+        end_leftovers(dir).await;
     }
+    run
+}
+
+/// A QEMU that answers has built the machine; one that cannot ends about now, with the reason.
+async fn prove(dir: &Dir, run: &Run) -> Result<()> {
+    let ended = watch::by_shim(dir);
+    tokio::pin!(ended);
+    let end = tokio::select! {
+        qmp = run.qmp() => match qmp {
+            Ok(_) => return Ok(()),
+            Err(e) => clock::timeout(LAST_WORDS, "the end", &mut ended).await.map_err(|_| e)?,
+        },
+        end = &mut ended => end,
+    };
+    Err(ended_at_once(&end?))
+}
+
+fn ended_at_once(exit: &Exit) -> Error {
+    Error::unavailable("the hypervisor ended at once").because(&exit.reason)
 }
 
 /// Written anew at each start: keys may have changed. Only its owner may read it.
@@ -125,7 +150,7 @@ fn heard(line: &str, log: &Path) -> Result<Status> {
     if let Ok(status) = serde_json::from_str::<Status>(line) {
         return match status.exit {
             None => Ok(status),
-            Some(exit) => Err(Error::unavailable("the hypervisor ended at once").because(exit.reason)),
+            Some(exit) => Err(ended_at_once(&exit)),
         };
     }
     Err(serde_json::from_str::<Error>(line).unwrap_or_else(|_| {

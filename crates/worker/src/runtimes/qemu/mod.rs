@@ -173,6 +173,13 @@ impl Qemu {
     }
 }
 
+impl Drop for Qemu {
+    /// Ends our tasks, never a machine.
+    fn drop(&mut self) {
+        self.shared.tasks.token().cancel();
+    }
+}
+
 fn process_hint(e: Error, arch: Arch) -> Error {
     let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
     match rt::process::cannot_start(arch.program(), &missing).hint {

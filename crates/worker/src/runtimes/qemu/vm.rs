@@ -3,7 +3,7 @@
 use super::{Shared, adopt, boot, health, not_running, platform::Platform, run::Run, watch};
 use crate::{
     runtimes::{BoxedIo, Exit, ExitCause, LogChunk, Machine, Observed, Phase, Target},
-    shim::{BoundedLog, Client, Dir, Pids, Record, Request},
+    shim::{BoundedLog, Dir, Record, Request},
 };
 use base::{Error, Result, Uid};
 use rt::{clock, task};
@@ -107,8 +107,8 @@ impl Vm {
         self.begin(run, epoch, platform.acceleration.as_str());
         let started = boot::boot(&self.shared.settings, &self.dir, machine, platform, before.as_ref()).await;
         match started {
-            Ok(pids) => {
-                self.running(pids, true);
+            Ok(run) => {
+                self.running(run, true);
                 Ok(())
             }
             Err(e) => {
@@ -130,10 +130,16 @@ impl Vm {
         let Some((record, found)) = adopt::find(&self.dir).await? else { return Ok(false) };
         let Record { run, epoch, boot_id, acceleration, .. } = record;
         self.begin(run, epoch, &acceleration);
-        self.update(run, |o| o.boot_id = boot_id);
+        let started_at = self.dir.pids(run)?.map(|p| p.started_at);
+        self.update(run, |o| {
+            o.boot_id = boot_id;
+            o.started_at = started_at;
+        });
         match found {
             adopt::Found::Ended(exit) => self.ended(run, exit),
-            adopt::Found::Running { pids, shim } => self.running(pids, shim),
+            adopt::Found::Running { pids, shim } => {
+                self.running(Run::new(self.uid, self.dir.clone(), pids), shim);
+            }
         }
         Ok(true)
     }
@@ -145,12 +151,13 @@ impl Vm {
             o.phase = Phase::Starting;
             o.boot_id = rt::host::boot_id();
             acceleration.clone_into(&mut o.acceleration);
+            o.started_at = None;
             o.message.clear();
         });
     }
 
-    fn running(self: &Arc<Self>, pids: Pids, shim: bool) {
-        let run = Arc::new(Run::new(self.uid, self.dir.clone(), pids));
+    fn running(self: &Arc<Self>, run: Run, shim: bool) {
+        let run = Arc::new(run);
         *self.current() = Some(run.clone());
         self.update(run.number, |o| {
             o.phase = Phase::Running;
@@ -237,9 +244,4 @@ async fn press(run: &Run) {
         }
         clock::sleep(PRESS_AGAIN).await;
     }
-}
-
-/// The shim of a run, for what needs more than one question.
-pub(super) async fn shim(vm: &Vm) -> Result<Client> {
-    Client::connect(&vm.dir.file(Dir::SHIM_SOCKET)).await
 }

@@ -1,12 +1,9 @@
 //! Waits for the end of a run.
 
-use super::{
-    run::Run,
-    vm::{self, Vm},
-};
+use super::{run::Run, vm::Vm};
 use crate::{
     runtimes::{Exit, ExitCause, Phase},
-    shim::{ExitRecord, Pids, RECORD_VERSION, Request},
+    shim::{Client, Dir, ExitRecord, Pids, RECORD_VERSION, Request},
 };
 use base::Result;
 use rt::{clock, process};
@@ -17,7 +14,7 @@ const NO_SHIM: &str = "its shim has died: it runs on, but its serial console is 
 
 /// Resolves when the hypervisor has ended: by the word of its shim, and without one by watching the process.
 pub(super) async fn end(vm: &Vm, run: &Run) -> Exit {
-    if let Ok(exit) = by_shim(vm).await {
+    if let Ok(exit) = by_shim(vm.dir()).await {
         return exit;
     }
     let Pids { pid, start_ticks, .. } = run.pids;
@@ -40,8 +37,12 @@ pub(super) async fn end(vm: &Vm, run: &Run) -> Exit {
     exit
 }
 
-async fn by_shim(vm: &Vm) -> Result<Exit> {
-    let mut shim = vm::shim(vm).await?;
+/// Waits for the word of the shim.
+///
+/// # Errors
+/// When it has none: it is dead, or dies before the hypervisor.
+pub(super) async fn by_shim(dir: &Dir) -> Result<Exit> {
+    let mut shim = Client::connect(&dir.file(Dir::SHIM_SOCKET)).await?;
     let mut status = shim.ask(&Request::Wait).await?;
     loop {
         if let Some(exit) = status.exit {
