@@ -74,6 +74,12 @@ impl State {
         self.channels.lock().remove(&id);
     }
 
+    /// As [`Self::lost`], when the reason may be just about to be known.
+    pub(crate) async fn lost_in_a_moment(&self) -> Error {
+        let _ = rt::clock::timeout(PARTING, "the end of the connection", self.ended.cancelled()).await;
+        self.lost()
+    }
+
     /// The error for whoever still wants something of an ended connection.
     pub(crate) fn lost(&self) -> Error {
         let reason = self.reason.get().map_or("the connection was closed", String::as_str);

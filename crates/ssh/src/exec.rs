@@ -194,6 +194,7 @@ async fn open(connection: &Arc<Inner>) -> Result<Exec> {
             rt::clock::timeout(inner.patience, "opening a channel", inner.handle.channel_open_session());
         let opened = match opening.await {
             Err(late) => Err(late),
+            Ok(Err(_)) if inner.handle.is_closed() => Err(inner.state.lost_in_a_moment().await),
             Ok(Err(e)) => Err(error::protocol("cannot open a session over SSH", &e)),
             Ok(Ok(channel)) => {
                 let (read, write) = channel.split();
