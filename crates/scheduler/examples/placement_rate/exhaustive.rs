@@ -1,4 +1,4 @@
-//! The yardstick: for every VM look at every worker and take the one on which least is left over.
+//! The yardsticks: for every VM look at every worker and take the best one.
 
 use crate::workload::Workload;
 use scheduler::{Amounts, Request, WorkerOffer};
@@ -12,8 +12,21 @@ pub struct Outcome {
     pub placed: usize,
 }
 
+/// What a worker is judged by: what is free, what is wanted, what there is. Lower is better.
+pub type Score = fn(&Amounts, &Amounts, &Amounts) -> (usize, u64);
+
+/// Best fit: the worker on which least CPU and memory is left over.
+pub fn best_fit(free: &Amounts, want: &Amounts, capacity: &Amounts) -> (usize, u64) {
+    (0, left_over(free, want, capacity))
+}
+
+/// Best fit, but workers with named resources that the VM does not want come last.
+pub fn sparing_fit(free: &Amounts, want: &Amounts, capacity: &Amounts) -> (usize, u64) {
+    (capacity.named.len() - want.named.len(), left_over(free, want, capacity))
+}
+
 /// Places the whole workload in its order.
-pub fn place(load: &Workload) -> Outcome {
+pub fn place(load: &Workload, score: Score) -> Outcome {
     let mut free: Vec<Amounts> = load.workers.iter().map(|w| w.capacity.clone()).collect();
     let index: HashMap<_, _> = load.workers.iter().enumerate().map(|(i, w)| (w.uid, i)).collect();
     for (_, worker, charge) in &load.filled {
@@ -24,9 +37,8 @@ pub fn place(load: &Workload) -> Outcome {
     for request in &load.requests {
         let want = &request.needs.charge.amounts;
         let fits = |i: &usize| admits(&load.workers[*i], request) && covers(&free[*i], want);
-        let score =
-            |i: &usize| (left_over(&free[*i], want, &load.workers[*i].capacity), load.workers[*i].uid);
-        if let Some(best) = (0..free.len()).filter(fits).min_by_key(score) {
+        let rank = |i: &usize| (score(&free[*i], want, &load.workers[*i].capacity), load.workers[*i].uid);
+        if let Some(best) = (0..free.len()).filter(fits).min_by_key(rank) {
             take(&mut free[best], want);
             placed += 1;
         }
