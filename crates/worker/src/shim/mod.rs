@@ -13,8 +13,6 @@ mod lock;
 mod log;
 mod protocol;
 mod serve;
-#[cfg(test)]
-mod tests;
 
 pub use client::Client;
 pub use dir::{Dir, ExitRecord, Pids, RECORD_VERSION, Record};

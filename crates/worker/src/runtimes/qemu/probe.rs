@@ -196,3 +196,61 @@ fn firmware(arch: Arch) -> Option<PathBuf> {
         Arch::Arm64 => PLACES.iter().map(PathBuf::from).find(|p| p.exists()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A program that stands before the real one.
+    fn script(dir: &Path, text: &str) -> PathBuf {
+        let path = dir.join("qemu");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_runs_is_proof() {
+        let dir = tempfile::tempdir().unwrap();
+        prove(Arch::Amd64, Path::new("qemu-system-x86_64"), dir.path(), Acceleration::Tcg).await.unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_hangs_or_fails_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        for (text, words) in
+            [("exec sleep 60", "2 s"), ("exit 1", "exit status: 1"), ("exit 0", "exit status: 0")]
+        {
+            let program = script(dir.path(), text);
+            let e = prove(Arch::Amd64, &program, dir.path(), Acceleration::Kvm).await.unwrap_err();
+            assert!(e.message.contains(words), "{e}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_real_one_is_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = probe(Arch::Amd64, "qemu-system-x86_64".into(), dir.path(), None).await.unwrap();
+        assert!(found.machine_types[0].starts_with("pc-q35-"), "{:?}", found.machine_types);
+        assert!(found.machine_types.iter().all(|t| t.starts_with("pc-q35-")));
+        assert!(found.version.split('.').count() == 3 && found.sandbox);
+        assert!(!found.message.is_empty());
+        let kept = found.machine_types.last().unwrap();
+        assert_eq!(found.machine_type(Some(kept)).unwrap(), kept);
+        assert_eq!(found.machine_type(Some("pc-q35-0.1")).unwrap(), found.machine_types[0]);
+    }
+
+    #[tokio::test]
+    async fn one_without_seccomp_and_one_that_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = r#"case "$*" in *-sandbox*) exit 1;; esac; exec qemu-system-x86_64 "$@""#;
+        let found =
+            probe(Arch::Amd64, script(dir.path(), text), dir.path(), Some(Acceleration::Tcg)).await.unwrap();
+        assert!(!found.sandbox);
+        let e =
+            probe(Arch::Amd64, "/nonexistent/qemu-system-x86_64".into(), dir.path(), None).await.unwrap_err();
+        assert!(e.hint.unwrap().contains("apt-get install"));
+    }
+}
