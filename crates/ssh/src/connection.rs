@@ -167,7 +167,9 @@ impl Connection {
             self.closed().await;
         };
         let _ = rt::clock::timeout(PARTING, "hanging up", parting).await;
+        // Whatever still waits for the session ends now, also where that is stuck with a reader that does not read.
         self.0.cut.0.cancel();
+        self.0.state.ended.cancel();
     }
 }
 

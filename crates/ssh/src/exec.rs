@@ -242,7 +242,8 @@ impl ExecSender {
         self.channel.send(self.channel.write.window_change(cols, rows, 0, 0)).await
     }
 
-    /// Sends a signal by its name, `TERM` or `SIGTERM` (RFC 4254 section 6.9). Servers may ignore it.
+    /// Sends a signal by its name, `TERM` or `SIGTERM` (RFC 4254 section 6.9). Servers may ignore it, and OpenSSH does so
+    /// for root. In a terminal, the character for it (`\x03` for `INT`) always works.
     pub async fn signal(&self, name: &str) -> Result<()> {
         self.channel.send(self.channel.write.signal(signal(name)?)).await
     }

@@ -33,6 +33,14 @@ fn lines_are_normalised() {
 }
 
 #[test]
+fn keys_in_hardware_are_known() {
+    use russh::keys::ssh_key::public::{Ed25519PublicKey, KeyData, SkEd25519};
+    let key = SkEd25519::new(Ed25519PublicKey([7; 32]), "ssh:");
+    let line = public_line(&PublicKey::new(KeyData::SkEd25519(key), "token")).unwrap();
+    assert_eq!(check_public_key(&line).unwrap(), line);
+}
+
+#[test]
 fn each_problem_has_its_own_words() {
     let line = KeyPair::generate().public_openssh().unwrap();
     let cases = [

@@ -125,6 +125,15 @@ async fn fifty_megabytes_go_both_ways_at_once() {
     assert_eq!(sent, received);
 }
 
+#[tokio::test]
+async fn new_keys_in_the_middle_change_nothing() {
+    let server = Server::start_with(&["RekeyLimit 3M"]).await;
+    let connection = server.connect().await;
+    let exec = connection.exec(ExecRequest::command("cat")).await.unwrap();
+    let (sent, received) = rt::clock::timeout(SOON, "the echo", echo(exec)).await.unwrap();
+    assert_eq!(sent, received);
+}
+
 /// Sends noise to a command that echoes it, and returns both digests.
 async fn echo(exec: Exec) -> (Vec<u8>, Vec<u8>) {
     let (sender, mut receiver) = exec.split();
@@ -226,6 +235,19 @@ async fn typing_stays_quick_beside_a_reader_that_paused() {
         let output = rt::clock::timeout(SOON, "a command", output).await.unwrap().unwrap();
         assert_eq!(output.stdout, b"hi\n");
     }
+}
+
+#[tokio::test]
+async fn closing_works_while_a_reader_does_not_read() {
+    let server = Server::start().await;
+    let connection = server.connect().await;
+    let (sender, _receiver) = connection.exec(ExecRequest::command("cat /dev/zero")).await.unwrap().split();
+    // Until the connection waits for the reader, which it does when nothing moves any more.
+    let other = connection.output(ExecRequest::command("true"), Bytes::new(), PLENTY);
+    let _ = rt::clock::timeout(Duration::from_secs(1), "a command", other).await;
+    rt::clock::timeout(SOON, "closing", connection.close()).await.unwrap();
+    assert!(connection.is_closed());
+    assert_eq!(sender.stdin(vec![0; 1 << 24].into()).await.unwrap_err().code, Code::Unavailable);
 }
 
 #[tokio::test]
