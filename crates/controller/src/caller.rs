@@ -99,7 +99,7 @@ pub struct Idempotency {
 pub fn token_hash(token: &str) -> String {
     use std::fmt::Write;
     Sha256::digest(token.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
-        drop(write!(text, "{byte:02x}"));
+        let _ = write!(text, "{byte:02x}");
         text
     })
 }

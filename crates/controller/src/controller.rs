@@ -1,14 +1,15 @@
 //! The controller: what it owns, how it starts.
 
 use crate::{
-    caller::{self, Caller, Principal},
+    caller::{self, Caller, Principal, Sees},
     change::Writer,
+    codec,
     fleet::Fleet,
     placement::Placer,
     resources, retention,
     seal::Seal,
     timers,
-    view::{Tables, View},
+    view::{Any, Tables, View},
 };
 use base::{Error, Name, Result, Revision};
 use images::BlobStore;
@@ -139,6 +140,27 @@ impl Controller {
     /// Whether requests can be served.
     pub fn ready(&self) -> Result<()> {
         self.writer().store().health()
+    }
+
+    /// An object as JSON for those who may see it: without its secrets; a pending VM says why.
+    pub fn shown(&self, object: &Any) -> Option<serde_json::Value> {
+        match object {
+            Any::Vm(vm) => {
+                let project = vm.metadata.project.clone().into_iter().collect();
+                let vm = codec::redacted(api::Vm::clone(vm));
+                serde_json::to_value(self.explained(vm, &Sees::Projects(project))).ok()
+            }
+            Any::Worker(worker) => {
+                let worker = codec::redacted(api::Worker::clone(worker));
+                serde_json::to_value(self.with_use(worker)).ok()
+            }
+            other => other.json(),
+        }
+    }
+
+    /// VMs that wait for a place.
+    pub fn waiting(&self) -> usize {
+        self.0.placer.waiting()
     }
 
     /// Waits until everybody reads at least this revision.

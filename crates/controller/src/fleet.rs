@@ -243,10 +243,8 @@ impl Fleet {
         };
         match (&change.old, &change.object) {
             (Some(Any::Vm(old)), Any::Vm(new)) if change.kind == ChangeKind::Put => {
-                if assign::concerns(old) != assign::concerns(new) {
-                    wake(old);
-                    wake(new);
-                }
+                let told = assign::concerns(old) != assign::concerns(new);
+                [old, new].into_iter().filter(|_| told).for_each(|vm| wake(vm));
             }
             (_, Any::Vm(vm)) => wake(vm),
             (_, Any::Image(_)) if change.kind == ChangeKind::Deleted => {

@@ -198,7 +198,7 @@ impl Placer {
     fn next_wake(&self) -> Duration {
         let now = self.now_ms();
         let at = self.books.lock().cluster.next_wake(now);
-        at.map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now).max(10)))
+        at.map_or(Duration::from_hours(1), |at| Duration::from_millis(at.saturating_sub(now).max(10)))
     }
 
     fn decide(&self, room: usize) -> Vec<Decision> {

@@ -323,6 +323,11 @@ impl View {
         *self.revision.borrow()
     }
 
+    /// Whether a follower may begin at `since`. [`Code::Gone`] where it may not.
+    pub fn reaches(&self, since: Revision) -> Result<()> {
+        self.changes(since, 0).map(|_| ())
+    }
+
     /// A follower from `since` on.
     pub fn follow(&self, since: Revision) -> Follower {
         Follower { view: self.clone(), receiver: self.revision.clone(), at: since }
@@ -340,7 +345,7 @@ impl View {
         }
         let start = tables.history.partition_point(|c| c.revision <= since);
         let mut changes: Vec<_> = tables.history.range(start..).take(limit).cloned().collect();
-        if changes.len() < limit {
+        if changes.len() < limit || limit == 0 {
             return Ok((changes, tables.revision));
         }
         // Whole commits only: what belongs to the last revision goes along.
@@ -446,6 +451,24 @@ async fn reload(tables: &RwLock<Tables>, store: &dyn Store, seal: &Seal) -> Resu
 }
 
 impl Any {
+    /// As JSON, without its secrets.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        fn shown<K: Kind>(object: &K) -> Option<serde_json::Value> {
+            serde_json::to_value(codec::redacted(object.clone())).ok()
+        }
+        match self {
+            Any::Vm(o) => shown(&**o),
+            Any::Worker(o) => shown(&**o),
+            Any::Image(o) => shown(&**o),
+            Any::Project(o) => shown(&**o),
+            Any::ServiceAccount(o) => shown(&**o),
+            Any::RoleBinding(o) => shown(&**o),
+            Any::JoinToken(o) => shown(&**o),
+            Any::Settings(o) => shown(&**o),
+            Any::Operation(o) => shown(&**o),
+        }
+    }
+
     /// Its kind, as in events and watches.
     pub fn kind(&self) -> &'static str {
         match self {

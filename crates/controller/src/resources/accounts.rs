@@ -23,7 +23,7 @@ pub(crate) fn new_token() -> Secret {
     use std::fmt::Write;
     let bytes = rt::ids::random_bytes::<32>();
     Secret::new(bytes.iter().fold(TOKEN_PREFIX.to_owned(), |mut text, byte| {
-        drop(write!(text, "{byte:02x}"));
+        let _ = write!(text, "{byte:02x}");
         text
     }))
 }
@@ -183,18 +183,15 @@ impl Controller {
         let token = new_token();
         let mut change = self.writer().change();
         let key = kind::key::<ServiceAccount>(None, name.as_str());
-        match self.view().get::<ServiceAccount>(&key) {
-            Some(account) => {
-                let mut account = ServiceAccount::clone(&account);
-                account.status = status_of(&token);
-                account.spec.disabled = false;
-                change.put(&account)?;
-            }
-            None => {
-                let metadata = super::new_metadata(name.clone(), None, std::collections::BTreeMap::new());
-                let spec = ServiceAccountSpec { description: "The first admin".into(), disabled: false };
-                change.create(&Object { metadata, spec, status: status_of(&token) }, None)?;
-            }
+        if let Some(account) = self.view().get::<ServiceAccount>(&key) {
+            let mut account = ServiceAccount::clone(&account);
+            account.status = status_of(&token);
+            account.spec.disabled = false;
+            change.put(&account)?;
+        } else {
+            let metadata = super::new_metadata(name.clone(), None, std::collections::BTreeMap::new());
+            let spec = ServiceAccountSpec { description: "The first admin".into(), disabled: false };
+            change.create(&Object { metadata, spec, status: status_of(&token) }, None)?;
         }
         let binding = kind::key::<RoleBinding>(None, name.as_str());
         if self.view().get::<RoleBinding>(&binding).is_none() {

@@ -53,6 +53,11 @@ impl Controller {
         }
     }
 
+    /// Ends a join token.
+    pub async fn delete_join_token(&self, caller: &Caller, name: &str) -> Result<()> {
+        self.delete_simple::<JoinToken>(caller, name, |_, _| Ok(())).await
+    }
+
     /// Lets a host in: checks its token, signs its key, makes its object. A worker that joins again under a name that
     /// is taken is refused, since it could be another host.
     pub async fn join(&self, source: &str, request_id: &str, request: JoinRequest) -> Result<JoinAnswer> {

@@ -1,0 +1,282 @@
+//! The description of the API (OpenAPI 3.1), made from the table of routes and the types, so that it cannot drift.
+
+use api::{
+    AuditRecord, Event, Image, ImageSpec, JoinToken, JoinTokenSpec, List, NewObject, Operation, Patch,
+    Problem, Project, ProjectSpec, RoleBinding, RoleBindingSpec, ServiceAccount, ServiceAccountSpec,
+    Settings, Vm, VmSpec, Worker,
+    access::{NewToken, WhoAmI},
+    routes::{Access, Method, ROUTES, Route, RouteId as R},
+    stream,
+    vm::PlacementPreview,
+    worker::{AdoptRequest, JoinAnswer, JoinRequest},
+};
+use utoipa::{
+    OpenApi,
+    openapi::{
+        ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi as Document, PathsBuilder, Ref,
+        Required, ResponseBuilder, ResponsesBuilder,
+        path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem},
+        request_body::RequestBodyBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    Vm, NewObject<VmSpec>, List<Vm>, PlacementPreview, Worker, List<Worker>, AdoptRequest, JoinRequest, JoinAnswer, Image,
+    NewObject<ImageSpec>, List<Image>, Project, NewObject<ProjectSpec>, List<Project>, ServiceAccount,
+    NewObject<ServiceAccountSpec>, List<ServiceAccount>, NewToken, RoleBinding, NewObject<RoleBindingSpec>,
+    List<RoleBinding>, JoinToken, NewObject<JoinTokenSpec>, List<JoinToken>, Settings, List<Event>, Operation,
+    List<Operation>, List<AuditRecord>, Patch, Problem, WhoAmI, stream::Change, stream::Control,
+)))]
+struct Schemas;
+
+/// The document.
+pub fn document() -> Document {
+    let mut document = Schemas::openapi();
+    document.info = InfoBuilder::new()
+        .title("Hostler")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("One control plane for a herd of machines."))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").build()))
+        .build();
+    let mut paths = PathsBuilder::new();
+    for route in ROUTES {
+        paths = paths.path(route.path, PathItem::new(method(route.method), operation(route)));
+    }
+    document.paths = paths.build();
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    document.components.get_or_insert_default().add_security_scheme("bearer", bearer);
+    document
+}
+
+fn method(method: Method) -> HttpMethod {
+    match method {
+        Method::Get => HttpMethod::Get,
+        Method::Post => HttpMethod::Post,
+        Method::Put => HttpMethod::Put,
+        Method::Patch => HttpMethod::Patch,
+        Method::Delete => HttpMethod::Delete,
+    }
+}
+
+fn operation(route: &Route) -> utoipa::openapi::path::Operation {
+    let shape = shape(route.id);
+    let mut operation =
+        OperationBuilder::new().operation_id(Some(camel(route.id.as_str()))).responses(responses(&shape));
+    for segment in route.path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}')) {
+        let parameter = ParameterBuilder::new()
+            .name(segment)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(utoipa::schema!(String).build()));
+        operation = operation.parameter(parameter);
+    }
+    for (name, what) in shape.query {
+        let parameter = ParameterBuilder::new()
+            .name(*name)
+            .parameter_in(ParameterIn::Query)
+            .description(Some(*what))
+            .schema(Some(utoipa::schema!(String).build()));
+        operation = operation.parameter(parameter);
+    }
+    if let Some(body) = shape.body {
+        let body =
+            RequestBodyBuilder::new().content(shape.body_type, content(body)).required(Some(Required::True));
+        operation = operation.request_body(Some(body.build()));
+    }
+    if route.access != Access::Open {
+        operation = operation.security(SecurityRequirement::new("bearer", Vec::<String>::new()));
+    }
+    if let Access::Role(verb, resource) = route.access {
+        operation =
+            operation.description(Some(format!("Needs a role that allows {verb:?} on {resource:?}.")));
+    }
+    operation.build()
+}
+
+fn responses(shape: &Shape) -> utoipa::openapi::Responses {
+    let mut ok = ResponseBuilder::new().description(shape.says);
+    if let Some(answer) = shape.answer {
+        ok = ok.content(shape.answer_type, content(answer));
+    }
+    let problem = ResponseBuilder::new()
+        .description("A problem (RFC 9457)")
+        .content(api::problem::MEDIA_TYPE, content("Problem"));
+    ResponsesBuilder::new().response(shape.status, ok.build()).response("default", problem.build()).build()
+}
+
+fn content(schema: &str) -> utoipa::openapi::Content {
+    match schema {
+        "" => ContentBuilder::new().build(),
+        name => ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build(),
+    }
+}
+
+fn camel(name: &str) -> String {
+    let mut text = name.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
+}
+
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// What goes in and out of a route.
+struct Shape {
+    status: &'static str,
+    says: &'static str,
+    body: Option<&'static str>,
+    body_type: &'static str,
+    answer: Option<&'static str>,
+    answer_type: &'static str,
+    query: &'static [(&'static str, &'static str)],
+}
+
+const PAGE: &[(&str, &str)] = &[
+    ("limit", "Most objects of the page: 1 to 1000"),
+    ("cursor", "`next` of the page before"),
+    ("labels", "Only objects with all these labels: a=1,b=2"),
+    ("watch", "true: answer with server-sent events instead"),
+    ("since", "With watch: changes after this revision"),
+];
+const RECORDS: &[(&str, &str)] = &[
+    ("limit", "Most records of the page: 1 to 1000"),
+    ("cursor", "`next` of the page before"),
+    ("after", "Only records with a higher id"),
+    ("last", "Only the newest ones, this many"),
+    ("project", "Only records of this project"),
+    ("kind", "Only events about this kind of object"),
+    ("name", "Only events about objects of this name"),
+];
+const LOG: &[(&str, &str)] = &[
+    ("offset", "The first byte wanted"),
+    ("limit", "Most bytes"),
+    ("follow", "true: go on with what is written later"),
+];
+const EXEC: &[(&str, &str)] = &[
+    ("command", "For the login shell; absent: a login shell"),
+    ("subsystem", "An SSH subsystem instead of a command"),
+    ("env", "NAME=value, one a line"),
+    ("tty", "true: with a terminal"),
+    ("term", "The kind of terminal"),
+    ("rows", "Lines of the terminal"),
+    ("cols", "Characters a line"),
+    ("wait", "Seconds to wait for a guest that does not answer yet"),
+];
+
+fn shape(route: R) -> Shape {
+    let get = |answer| Shape {
+        status: "200",
+        says: "What was asked for",
+        body: None,
+        body_type: JSON,
+        answer: Some(answer),
+        answer_type: JSON,
+        query: &[],
+    };
+    let list = |answer| Shape { query: PAGE, ..get(answer) };
+    let send = |body, answer| Shape { body: Some(body), ..get(answer) };
+    let make = |body, answer| Shape { status: "201", says: "It was made", ..send(body, answer) };
+    let gone = || Shape { status: "204", says: "It is gone", answer: None, ..get("") };
+    let text = || Shape { answer_type: "text/plain", ..get("") };
+    let stream = |query| Shape { status: "101", says: "The stream is open", answer: None, query, ..get("") };
+    match route {
+        R::Livez | R::Readyz | R::Metrics => text(),
+        R::Openapi | R::Version => get(""),
+        R::WhoAmI => get("WhoAmI"),
+        R::Join => send("JoinRequest", "JoinAnswer"),
+        R::ListWorkers => list("List_Worker"),
+        R::GetWorker => get("Worker"),
+        R::PatchWorker => send("Patch", "Worker"),
+        R::DeleteWorker => Shape { query: &[("confirmDead", "true: its VMs are taken for dead")], ..gone() },
+        R::AdoptVm => make("AdoptRequest", "Vm"),
+        R::ListImages => list("List_Image"),
+        R::CreateImage => make("NewObject_ImageSpec", "Image"),
+        R::GetImage => get("Image"),
+        R::PutImagePart => Shape { body: Some(""), body_type: BYTES, ..get("Image") },
+        R::GetBlob => Shape { answer_type: BYTES, ..get("") },
+        R::ListProjects => list("List_Project"),
+        R::CreateProject => make("NewObject_ProjectSpec", "Project"),
+        R::GetProject => get("Project"),
+        R::ListServiceAccounts => list("List_ServiceAccount"),
+        R::CreateServiceAccount => make("NewObject_ServiceAccountSpec", "NewToken"),
+        R::GetServiceAccount => get("ServiceAccount"),
+        R::PatchServiceAccount => send("Patch", "ServiceAccount"),
+        R::RotateToken => get("NewToken"),
+        R::ListRoleBindings => list("List_RoleBinding"),
+        R::CreateRoleBinding => make("NewObject_RoleBindingSpec", "RoleBinding"),
+        R::GetRoleBinding => get("RoleBinding"),
+        R::ListJoinTokens => list("List_JoinToken"),
+        R::CreateJoinToken => make("NewObject_JoinTokenSpec", "JoinToken"),
+        R::GetSettings => get("Settings"),
+        R::PatchSettings => send("Patch", "Settings"),
+        R::ListEvents => Shape { query: RECORDS, ..get("List_Event") },
+        R::ListOperations => list("List_Operation"),
+        R::GetOperation | R::CancelOperation => get("Operation"),
+        R::ListAudit => Shape { query: RECORDS, ..get("List_AuditRecord") },
+        R::CreateBackup => Shape { status: "202", says: "It has begun", ..get("Operation") },
+        R::Watch => Shape {
+            answer_type: "text/event-stream",
+            query: &[
+                ("kinds", "vm,worker,..."),
+                ("project", "Only this project"),
+                ("since", "After this revision"),
+            ],
+            ..get("Change")
+        },
+        R::ListAllVms | R::ListVms => list("List_Vm"),
+        R::CreateVm => Shape {
+            query: &[("dryRun", "true: only say where it would go")],
+            ..make("NewObject_VmSpec", "Vm")
+        },
+        R::GetVm | R::RestartVm => get("Vm"),
+        R::PutVm => send("NewObject_VmSpec", "Vm"),
+        R::PatchVm => send("Patch", "Vm"),
+        R::DeleteVm => Shape { status: "202", says: "Its worker removes it (204: it is gone)", ..get("Vm") },
+        R::GetVmLog => Shape { answer_type: BYTES, query: LOG, ..get("") },
+        R::ExecVm => stream(EXEC),
+        R::ConsoleVm | R::VncVm | R::PortVm => stream(&[]),
+        R::RemoveUnclaimed
+        | R::DeleteImage
+        | R::DeleteProject
+        | R::DeleteServiceAccount
+        | R::DeleteRoleBinding
+        | R::DeleteJoinToken => gone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_has_a_schema() {
+        let text = serde_json::to_string(&document()).unwrap();
+        let schemas = document().components.unwrap().schemas;
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(
+                schemas.contains_key(name),
+                "{name} is missing; there are {:?}",
+                schemas.keys().collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn the_committed_document_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let now = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, &now).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == now,
+            "docs/openapi.json is outdated: run UPDATE_OPENAPI=1 cargo test -p server openapi"
+        );
+    }
+}
