@@ -72,7 +72,11 @@ pub enum Action {
 
 /// Decides.
 pub fn decide(view: &View<'_>) -> Action {
-    let Some(wanted) = view.wanted else { return Action::Idle };
+    let Some(wanted) = view.wanted else {
+        // Nobody asks for it: it is kept. One that was never started has nothing that could be kept.
+        let nothing = view.machine.is_none() && !view.record.started;
+        return if nothing { Action::Finish } else { Action::Idle };
+    };
     match wanted.desired {
         Desired::Removed => match view.machine {
             Some(m) if m.phase.is_live() => Action::Stop(0),
@@ -99,18 +103,19 @@ fn stopped(view: &View<'_>, wanted: &Wanted) -> Action {
 fn running(view: &View<'_>, wanted: &Wanted) -> Action {
     let record = view.record;
     let restart = wanted.restarts > record.restarts_done;
+    let start = |again: bool| start(view, restart, again);
     match view.machine {
-        None => start(view, restart),
+        None => start(false),
         Some(m) => match &m.phase {
             Phase::Starting => Action::Idle,
             // A stop of ours that is no longer wanted cannot be taken back: the machine starts again when it is down.
             Phase::Stopping => Action::Stop(wanted.grace_seconds),
             Phase::Running if restart => Action::Stop(wanted.grace_seconds),
             Phase::Running => after_start(view, wanted, m.run),
-            Phase::Exited(_) if restart || m.run <= record.settled_run => start(view, restart),
+            Phase::Exited(_) if restart || m.run <= record.settled_run => start(false),
             Phase::Exited(exit) => match verdict(wanted.policy, exit) {
                 Some(rest) => Action::Settle { run: m.run, rest: Some(rest) },
-                None => start(view, true),
+                None => start(true),
             },
         },
     }
@@ -130,11 +135,12 @@ fn after_start(view: &View<'_>, wanted: &Wanted, run: u64) -> Action {
     }
 }
 
-/// The way to a start. One that rests starts only where somebody asked for it (`again`).
-fn start(view: &View<'_>, again: bool) -> Action {
-    if view.record.rest.is_some() && !again {
+/// The way to a start. A VM that rests starts only on request (`restart`) or because its policy says so (`again`); a
+/// request need not wait.
+fn start(view: &View<'_>, restart: bool, again: bool) -> Action {
+    if view.record.rest.is_some() && !restart && !again {
         Action::Idle
-    } else if view.delayed {
+    } else if view.delayed && !restart {
         Action::Delay
     } else if !view.image_here {
         Action::Fetch
@@ -144,15 +150,16 @@ fn start(view: &View<'_>, again: bool) -> Action {
 }
 
 /// Whether a machine that has ended stays so, and how that is shown.
+#[allow(clippy::match_same_arms)] // read from the top: each line is a rule
 fn verdict(policy: RestartPolicy, exit: &Exit) -> Option<Rest> {
     use RestartPolicy::{Always, Never, OnFailure};
-    let rest = |phase, reason: &str| {
-        Some(Rest { phase, reason: reason.into(), message: exit.reason.clone() })
-    };
+    let rest =
+        |phase, reason: &str| Some(Rest { phase, reason: reason.into(), message: exit.reason.clone() });
     match (exit.cause, policy) {
+        (_, Always) => None,
         // We stopped it and want it again, or it never ran at all.
-        (ExitCause::Requested | ExitCause::NeverStarted, _) | (_, Always) => None,
-        (ExitCause::Guest, Never | OnFailure) => rest(VmPhase::Stopped, "PoweredOff"),
+        (ExitCause::Requested | ExitCause::NeverStarted, _) => None,
+        (ExitCause::Guest, _) => rest(VmPhase::Stopped, "PoweredOff"),
         (_, OnFailure) => None,
         (ExitCause::HostRestarted, Never) => rest(VmPhase::Failed, "HostRestarted"),
         (ExitCause::Failed, Never) => rest(VmPhase::Failed, "HypervisorFailed"),

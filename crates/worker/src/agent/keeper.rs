@@ -43,9 +43,9 @@ impl Keeper {
         let path = dir.join(name);
         let Some(bytes) = rt::files::read_optional(&path)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::internal(format!("{} is not understood", path.display()))
-                .because(e)
-                .hint("was it written by a newer release? Otherwise restore it from a backup of that directory")
+            Error::internal(format!("{} is not understood", path.display())).because(e).hint(
+                "was it written by a newer release? Otherwise restore it from a backup of that directory",
+            )
         })
     }
 
@@ -54,12 +54,12 @@ impl Keeper {
         let Some(dir) = &self.0 else { return Ok(Vec::new()) };
         let list = dir.join(below);
         let entries = std::fs::read_dir(&list)
-            .and_then(|entries| entries.collect::<io::Result<Vec<_>>>())
+            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
             .map_err(|e| Error::io(format_args!("list {}", list.display()), &e))?;
         let names = entries.iter().filter_map(|e| e.file_name().into_string().ok());
         // Names that begin with a dot are writes that a crash cut short.
         names
-            .filter(|n| n.ends_with(".json") && !n.starts_with('.'))
+            .filter(|n| n.strip_suffix(".json").is_some_and(|n| !n.starts_with('.')))
             .filter_map(|n| self.load(&format!("{below}/{n}")).transpose())
             .collect()
     }
@@ -70,7 +70,9 @@ impl Keeper {
         let path = dir.join(name);
         let removed = rt::task::blocking(move || std::fs::remove_file(path)).await?;
         match removed {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(format_args!("remove {name}"), &e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format_args!("remove {name}"), &e))
+            }
             _ => Ok(()),
         }
     }

@@ -1,8 +1,8 @@
 //! What the agent remembers of each VM, beside what the runtime knows: one small file per VM.
 
 use super::keeper::Keeper;
-use api::{assignment::Assignment, vm::VmPhase};
-use base::{Name, Result, Uid};
+use api::{access::DEFAULT_PROJECT, assignment::Assignment, vm::VmPhase};
+use base::{Error, Name, Result, Uid};
 use images::Digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -77,17 +77,23 @@ pub struct Rest {
 impl Record {
     /// The record of a VM that was never here.
     pub fn new(assignment: &Assignment) -> Self {
-        Record { project: assignment.project.clone(), ..Record::unknown(assignment.uid, assignment.name.clone()) }
+        Record::named(assignment.uid, assignment.name.clone(), assignment.project.clone())
     }
 
-    /// The record of a VM of which only the runtime knows.
-    pub fn unknown(uid: Uid, name: Name) -> Self {
+    /// The record of a VM of which only the runtime knows: it is called by its uid, which is a name too.
+    pub fn unknown(uid: Uid) -> Result<Self> {
+        let name =
+            |text: &str| Name::new(text).map_err(|e| Error::internal("a name of ours is none").because(e));
+        Ok(Record::named(uid, name(&uid.to_string())?, name(DEFAULT_PROJECT)?))
+    }
+
+    fn named(uid: Uid, name: Name, project: Name) -> Self {
         Record {
             version: VERSION,
             uid,
             epoch: 0,
-            project: name.clone(),
             name,
+            project,
             runtime: String::new(),
             parts: Vec::new(),
             generation: 0,

@@ -1,0 +1,161 @@
+//! Commands in the guest: frames of the tunnel on one side, SSH on the other.
+
+use super::{Host, SYNTHETIC, vm::Vm};
+use crate::runtimes::Target;
+use api::stream::{Control, ExecRequest};
+use base::{Code, Error, Result};
+use bytes::Bytes;
+use link::{
+    TunnelReader, TunnelWriter,
+    frame::{Channel, FrameReader, FrameWriter},
+    worker_side::Offer,
+};
+use ssh::{Exec, ExecEvent, ExecReceiver, ExecSender, Pty};
+use std::{io, sync::Arc, time::Duration};
+
+/// Time for a guest that has not answered yet and that nobody waits for.
+const GLANCE: Duration = Duration::from_secs(3);
+/// The longest wait for a guest.
+const LONGEST: u64 = 24 * 3600;
+
+/// Serves one command.
+pub async fn serve(host: &Arc<Host>, vm: &Arc<Vm>, request: ExecRequest, offer: Offer) -> Result<()> {
+    reachable(host, vm, request.wait).await?;
+    let session = vm.guest.log_in(host, vm).await?;
+    let exec = session.connection().exec(ssh_request(&request)?).await?;
+    let (reader, writer) = offer.accept()?.into_split();
+    let ended = bridge(exec, FrameReader::new(reader), FrameWriter::new(writer)).await;
+    if ended.is_ok() {
+        session.give_back();
+    }
+    ended.map_err(|e| Error::io("move a command's bytes through a tunnel", &e))
+}
+
+/// Returns when the guest answers: at once where it has before, else within `wait` seconds.
+async fn reachable(host: &Arc<Host>, vm: &Arc<Vm>, wait: Option<u64>) -> Result<()> {
+    let deadline = wait.map(|seconds| rt::clock::now() + Duration::from_secs(seconds.min(LONGEST)));
+    loop {
+        let refusal = match answers(host, vm).await {
+            Ok(()) => return Ok(()),
+            Err(e) => e,
+        };
+        let final_ = !matches!(refusal.code, Code::Unavailable | Code::Conflict | Code::Timeout);
+        if final_ || deadline.is_none_or(|d| d <= rt::clock::now()) || host.vm(vm.uid).is_err() {
+            return Err(refusal);
+        }
+        rt::clock::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn answers(host: &Arc<Host>, vm: &Arc<Vm>) -> Result<()> {
+    let (assignment, work) = vm.work()?;
+    if work.runtime == SYNTHETIC {
+        return Err(Error::new(Code::Invalid, "a synthetic VM runs no commands")
+            .hint("use an image that the qemu runtime can start"));
+    }
+    let name = &assignment.name;
+    let machine = vm.observe(host).filter(|m| m.phase.is_live());
+    let machine = machine.ok_or_else(|| {
+        Error::conflict(format!("the VM '{name}' does not run"))
+            .hint(format!("start it: hostler vm start {name}"))
+    })?;
+    if machine.run == vm.record().ready_run {
+        return Ok(());
+    }
+    let glance = async {
+        let stream = vm.need_runtime(host)?.connect(vm.uid, Target::Port(22)).await?;
+        ssh::read_banner(stream, GLANCE).await
+    };
+    match rt::clock::timeout(GLANCE, "an answer of the guest", glance).await? {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::new(Code::Conflict, format!("the guest of '{name}' does not answer yet"))
+            .because(e)
+            .hint("wait for it with --wait, or look at: hostler vm console")),
+    }
+}
+
+fn ssh_request(request: &ExecRequest) -> Result<ssh::ExecRequest> {
+    let env: Vec<(String, String)> = request.env.lines().map(variable).collect::<Result<_>>()?;
+    let command = match (&request.command, env.is_empty()) {
+        (command, true) => command.clone(),
+        (command, false) => Some(ssh::shell_command_with_env(command.as_deref(), &env, None)?),
+    };
+    let or = |n: u16, usual: u32| if n == 0 { usual } else { u32::from(n) };
+    let term = if request.term.is_empty() { "xterm-256color" } else { &request.term };
+    let pty = request.tty.then(|| Pty {
+        term: term.to_owned(),
+        rows: or(request.rows, 24),
+        cols: or(request.cols, 80),
+    });
+    Ok(ssh::ExecRequest { command, subsystem: request.subsystem.clone(), env: Vec::new(), pty })
+}
+
+fn variable(line: &str) -> Result<(String, String)> {
+    line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| {
+        Error::invalid("/env", format!("'{line}' does not set a variable")).hint("write NAME=value")
+    })
+}
+
+/// Moves everything until the command has ended. The other side's end of its half is the end of the input; a reset is
+/// the end of everything.
+async fn bridge(
+    exec: Exec,
+    reader: FrameReader<TunnelReader>,
+    mut writer: FrameWriter<TunnelWriter>,
+) -> io::Result<()> {
+    let (sender, mut receiver) = exec.split();
+    let last = {
+        let input = input(reader, sender);
+        let output = output(&mut receiver, &mut writer);
+        tokio::pin!(input, output);
+        tokio::select! {
+            last = &mut output => last?,
+            broken = &mut input => match broken {
+                Ok(()) => output.await?,
+                Err(e) => return Err(e),
+            },
+        }
+    };
+    let text = serde_json::to_vec(&last).map_err(io::Error::other)?;
+    writer.send_on(Channel::Control, &text).await?;
+    writer.shutdown().await
+}
+
+/// The output, up to how the command ended.
+async fn output(receiver: &mut ExecReceiver, writer: &mut FrameWriter<TunnelWriter>) -> io::Result<Control> {
+    while let Some(event) = receiver.next().await {
+        match event {
+            ExecEvent::Stdout(bytes) => writer.send_on(Channel::Stdout, &bytes).await?,
+            ExecEvent::Stderr(bytes) => writer.send_on(Channel::Stderr, &bytes).await?,
+            ExecEvent::Exit { code, signal } => return Ok(Control::Exit { code, signal }),
+        }
+    }
+    Ok(Control::Error { error: receiver.lost() })
+}
+
+/// The input, until it ends. A command that takes no more leaves it unread: its end is on its way.
+async fn input(mut reader: FrameReader<TunnelReader>, sender: ExecSender) -> io::Result<()> {
+    while let Some((channel, bytes)) = reader.next_on_channel().await? {
+        match channel {
+            Channel::Stdin => drop(sender.stdin(bytes).await),
+            Channel::Control => control(&sender, &bytes).await,
+            Channel::Stdout | Channel::Stderr => {}
+        }
+    }
+    drop(sender.eof().await);
+    Ok(())
+}
+
+/// Words that are not understood, or that this guest cannot do, are no reason to end a command.
+async fn control(sender: &ExecSender, bytes: &Bytes) {
+    let done = match serde_json::from_slice(bytes) {
+        Ok(Control::Resize { rows, cols }) => sender.resize(rows.into(), cols.into()).await,
+        Ok(Control::Eof {}) => sender.eof().await,
+        Ok(Control::Signal { name }) => sender.signal(&name).await,
+        Ok(Control::Exit { .. } | Control::Error { .. }) => Ok(()),
+        Err(e) => Err(Error::new(Code::Invalid, "a control message is not understood").because(e)),
+    };
+    if let Err(error) = done {
+        tracing::debug!(%error, "a control message had no effect");
+    }
+}
