@@ -6,6 +6,7 @@
 #
 # As root it installs. As another user it prints the one line to run and fails.
 # It never asks a question, and does nothing when nothing is missing.
+# shellcheck disable=SC2016 # $(NAME) in quotes is a field for apt, not a command
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -99,6 +100,7 @@ install_debian() {
     known=${utils:-$have}
     if [[ -n $known && $(release_of "$known") != "$(release_of "$candidate")" ]]; then
       local codename
+      # shellcheck source=/dev/null
       codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
       if ! has_backports "$codename"; then
         add_backports "$codename"

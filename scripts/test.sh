@@ -26,7 +26,7 @@ phase_lints() {
     fi
 }
 phase_deny() {
-  tool cargo-deny && cargo deny --log-level warn check --hide-inclusion-graph bans licenses sources
+  tool cargo-deny && cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 phase_build() { cargo build --release --locked -p hostler; }
 phase_guest() { guest/build.sh "$target/guest"; }
