@@ -101,7 +101,9 @@ impl Acceptor {
 
     /// Finds out what a new connection is. Run this in a task per connection: it waits for the client.
     pub async fn accept(&self, tcp: TcpStream) -> Result<Accepted> {
-        rt::clock::timeout(self.deadline, "the handshake", self.classify(tcp)).await?
+        // Boxed: a handshake needs much room, and the caller keeps its own for the life of the connection.
+        let classified = Box::pin(self.classify(tcp));
+        rt::clock::timeout(self.deadline, "the handshake", classified).await?
     }
 
     async fn classify(&self, tcp: TcpStream) -> Result<Accepted> {

@@ -82,25 +82,56 @@ impl Default for KeepAlive {
     }
 }
 
+/// Which side makes sure that something arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pings {
+    /// Pings at every interval: the worker.
+    Always,
+    /// Pings only when the other side's pings are overdue: the controller, which has thousands of links.
+    WhenOverdue,
+}
+
 impl KeepAlive {
-    /// Pings until the peer is silent, and returns then. On a slow link a ping waits behind data: while anything
+    /// Watches until the peer is silent, and returns then. On a slow link a ping waits behind data: while anything
     /// arrives, the peer lives.
-    pub(crate) async fn watch(self, ping_pong: Option<h2::PingPong>, arrived: Arc<AtomicU64>) -> Error {
+    pub(crate) async fn watch(
+        self,
+        pings: Pings,
+        ping_pong: Option<h2::PingPong>,
+        arrived: Arc<AtomicU64>,
+    ) -> Error {
         let Some(mut ping_pong) = ping_pong else { return Error::internal("a link has no keepalive") };
         loop {
-            rt::clock::sleep(self.interval).await;
-            if let Err(e) = ping_pong.send_ping(h2::Ping::opaque()) {
-                return broken(&e);
+            match pings {
+                Pings::Always => rt::clock::sleep(self.interval).await,
+                Pings::WhenOverdue => self.overdue(&arrived).await,
             }
-            loop {
-                let before = arrived.load(Ordering::Relaxed);
-                let pong = poll_fn(|cx| ping_pong.poll_pong(cx));
-                match rt::clock::timeout(self.timeout, "a ping on the link", pong).await {
-                    Ok(Ok(_)) => break,
-                    Ok(Err(e)) => return broken(&e),
-                    Err(_) if arrived.load(Ordering::Relaxed) != before => {}
-                    Err(e) => return Error::unavailable("the other side of the link is silent").because(e),
-                }
+            if let Err(e) = self.ping(&mut ping_pong, &arrived).await {
+                return e;
+            }
+        }
+    }
+
+    /// Waits until nothing has arrived for a third longer than an interval.
+    async fn overdue(self, arrived: &AtomicU64) {
+        let (mut last, mut quiet) = (arrived.load(Ordering::Relaxed), 0);
+        while quiet < 4 {
+            rt::clock::sleep(self.interval / 3).await;
+            let now = arrived.load(Ordering::Relaxed);
+            quiet = if now == last { quiet + 1 } else { 0 };
+            last = now;
+        }
+    }
+
+    async fn ping(self, ping_pong: &mut h2::PingPong, arrived: &AtomicU64) -> Result<(), Error> {
+        ping_pong.send_ping(h2::Ping::opaque()).map_err(|e| broken(&e))?;
+        loop {
+            let before = arrived.load(Ordering::Relaxed);
+            let pong = poll_fn(|cx| ping_pong.poll_pong(cx));
+            match rt::clock::timeout(self.timeout, "a ping on the link", pong).await {
+                Ok(pong) => return pong.map(drop).map_err(|e| broken(&e)),
+                Err(_) if arrived.load(Ordering::Relaxed) != before => {}
+                Err(e) => return Err(Error::unavailable("the other side of the link is silent").because(e)),
             }
         }
     }

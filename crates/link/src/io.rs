@@ -145,3 +145,42 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    proptest! {
+        /// Whatever the sizes of the pieces that arrive and of the reads, no byte is lost or doubled.
+        #[test]
+        fn reading_ahead_changes_nothing(pieces in prop::collection::vec(1usize..9000, 0..20), read in 1usize..9000) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let total: usize = pieces.iter().sum();
+                let sent: Vec<u8> = (0..total).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+                let (mut near, far) = tokio::io::duplex(6000);
+                let bytes = sent.clone();
+                let write = async move {
+                    let mut rest = &bytes[..];
+                    for n in pieces {
+                        near.write_all(&rest[..n]).await.unwrap();
+                        rest = &rest[n..];
+                    }
+                };
+                let receive = async {
+                    let (mut far, mut got, mut buffer) = (ReadAhead::new(far), Vec::new(), vec![0; read]);
+                    loop {
+                        match far.read(&mut buffer).await.unwrap() {
+                            0 => return got,
+                            n => got.extend_from_slice(&buffer[..n]),
+                        }
+                    }
+                };
+                let ((), got) = tokio::join!(write, receive);
+                assert!(got == sent);
+            });
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The life of a link: assignments, reports, cuts, silence, and who replaces whom.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use base::Code;
@@ -64,7 +66,7 @@ async fn a_slow_reader_slows_the_report_down() {
         while asked.load(Ordering::SeqCst) != before {
             before = asked.load(Ordering::SeqCst);
             for _ in 0..20 {
-                check_echo(&session, Class::Interactive).await; // the link is quick all the while
+                Box::pin(check_echo(&session, Class::Interactive)).await; // the link is quick all the while
             }
         }
     })
@@ -170,7 +172,8 @@ async fn a_slow_link_is_not_a_silent_one() {
     let mut back = vec![0; bytes.len()];
     let (read, written) =
         within("20 MB", async { tokio::join!(reader.read_exact(&mut back), writer.write_all(&bytes)) }).await;
-    (read.unwrap(), written.unwrap());
+    read.unwrap();
+    written.unwrap();
     assert!(back == bytes);
     assert!(!session.is_closed());
 }

@@ -1,5 +1,7 @@
 //! The controller's one port: who gets in, and as what.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use base::{Code, Error};
@@ -283,8 +285,7 @@ async fn strangers_are_explained() {
         tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         let _ = tcp.read_to_end(&mut Vec::new()).await;
     };
-    let (dialled, ()) =
-        within("a dial", async { tokio::join!(connect(&dial, &hello), http) }).await;
+    let (dialled, ()) = within("a dial", async { tokio::join!(connect(&dial, &hello), http) }).await;
     let Err(error) = dialled else { panic!("connected") };
     assert!(error.message.contains("does not speak TLS"), "{error:?}");
 }

@@ -1,5 +1,7 @@
 //! Tunnels over a real link: bytes, ends, refusals, many at once, stalls.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use base::Code;
@@ -68,7 +70,7 @@ async fn two_hundred_tunnels_at_once() {
     let one = |n: u64| {
         let session = &session;
         async move {
-            let class = if n % 2 == 0 { Class::Bulk } else { Class::Interactive };
+            let class = if n.is_multiple_of(2) { Class::Bulk } else { Class::Interactive };
             let mut tunnel = session.open_tunnel("echo", class).await.unwrap();
             let bytes = noise(n);
             let (mut reader, mut writer) = tokio::io::split(&mut tunnel);
@@ -89,7 +91,7 @@ async fn two_hundred_tunnels_at_once() {
 async fn the_controller_may_end_its_direction_first() {
     let (_controller, _worker, session) = link().await;
     let mut tunnel = session.open_tunnel("sink", Class::Interactive).await.unwrap();
-    tunnel.write_all(&[7; 123_456]).await.unwrap();
+    tunnel.write_all(&vec![7; 123_456]).await.unwrap();
     tunnel.shutdown().await.unwrap();
     tunnel.shutdown().await.unwrap(); // twice does no harm
     let mut answer = String::new();
@@ -225,4 +227,54 @@ async fn too_many_tunnels_are_refused_at_once() {
     check_echo(&session, Class::Interactive).await;
     drop(open);
     check_echo(&session, Class::Bulk).await;
+}
+
+/// A forwarded port: socket, tunnel, socket, with the ends of both directions where they belong.
+#[tokio::test]
+async fn a_relay_passes_bytes_and_ends_on() {
+    let (_controller, _worker, session) = link().await;
+    let target = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = target.local_addr().unwrap().port();
+    let tunnel = session.open_tunnel(&format!("tcp/{port}"), Class::Bulk).await.unwrap();
+    let (near, far) = tokio::io::duplex(100_000);
+    let relayed = link::relay(tunnel, far);
+    let client = async {
+        let (mut read, mut write) = tokio::io::split(near);
+        let sent: Vec<u8> = (0..100).flat_map(noise).collect();
+        let mut answer = Vec::new();
+        let write_all = async {
+            write.write_all(&sent).await.unwrap();
+            write.shutdown().await.unwrap();
+        };
+        let (read, ()) = tokio::join!(read.read_to_end(&mut answer), write_all);
+        read.unwrap();
+        assert_eq!(answer, b"thanks");
+        sent
+    };
+    let server = async {
+        let (mut tcp, _) = target.accept().await.unwrap();
+        let mut got = Vec::new();
+        tcp.read_to_end(&mut got).await.unwrap();
+        tcp.write_all(b"thanks").await.unwrap();
+        got
+    };
+    let (moved, sent, got) = within("a relay", async { tokio::join!(relayed, client, server) }).await;
+    assert_eq!(moved.unwrap(), (100 * 65536, 6));
+    assert!(sent == got);
+}
+
+#[tokio::test]
+async fn a_relay_to_a_dead_port_is_refused_and_a_reset_is_passed_on() {
+    let (_controller, _worker, session) = link().await;
+    let refused = session.open_tunnel("tcp/1", Class::Bulk).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable);
+
+    let target = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = target.local_addr().unwrap().port();
+    let mut tunnel = session.open_tunnel(&format!("tcp/{port}"), Class::Bulk).await.unwrap();
+    let (tcp, _) = target.accept().await.unwrap();
+    tcp.set_zero_linger().unwrap();
+    drop(tcp);
+    let reset = within("a reset", tunnel.read_to_end(&mut Vec::new())).await.unwrap_err();
+    assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     hello::Role,
-    http2::{Ending, KeepAlive, Limits, broken},
+    http2::{Ending, KeepAlive, Limits, Pings, broken},
     io::{BoxedIo, Watched},
     tunnel::{Class, TunnelStream},
     wire,
@@ -34,7 +34,7 @@ impl Connection {
         let (requests, mut connection) =
             limits.client().handshake::<_, Bytes>(io).await.map_err(|e| broken(&e))?;
         let ending = Ending::default();
-        let silence = keep_alive.watch(connection.ping_pong(), arrived);
+        let silence = keep_alive.watch(Pings::WhenOverdue, connection.ping_pong(), arrived);
         let driver = {
             let ending = ending.clone();
             async move {

@@ -3,7 +3,7 @@
 use super::{Ca, Pin, ServerIdentity, certificates, pin::PinnedVerifier, private_key};
 use base::{Code, Error, Result, Secret};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    CipherSuite, ClientConfig, RootCertStore, ServerConfig,
     crypto::CryptoProvider,
     server::WebPkiClientVerifier,
     version::{TLS12, TLS13},
@@ -134,8 +134,11 @@ fn roots(ca_pem: &str) -> Result<RootCertStore> {
     Ok(roots)
 }
 
+/// AES-128 comes first: it is a third cheaper than AES-256 and no less safe in practice.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 fn failed(error: &rustls::Error) -> Error {

@@ -2,7 +2,7 @@
 
 use crate::{
     hello::Role,
-    http2::{KeepAlive, Limits, broken},
+    http2::{KeepAlive, Limits, Pings, broken},
     io::{BoxedIo, Watched},
     tunnel::{Class, TunnelStream},
     wire,
@@ -65,7 +65,7 @@ pub async fn serve<H: Handler>(stream: BoxedIo, role: Role, handler: Arc<H>, kee
         Ok(connection) => connection,
         Err(e) => return broken(&e),
     };
-    let mut silence = pin!(keep_alive.watch(connection.ping_pong(), arrived));
+    let mut silence = pin!(keep_alive.watch(Pings::Always, connection.ping_pong(), arrived));
     let requests = rt::task::Group::new();
     loop {
         let next = tokio::select! {

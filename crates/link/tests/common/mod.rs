@@ -1,5 +1,6 @@
 //! A controller's port and a worker, on loopback, with real TLS.
 #![allow(dead_code, unused_imports)] // each test binary uses its part
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 // By path: `testkit` as a whole needs crates above this one.
 #[path = "../../../testkit/src/fault_proxy.rs"]
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 /// No wait in these tests is longer.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Waits, but not for ever.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -208,8 +209,9 @@ impl Handler for TestHandler {
             }
             "flood" => {
                 let mut stream = offer.accept()?;
+                let block = vec![b'f'; 65536];
                 loop {
-                    stream.write_all(&[b'f'; 65536]).await.map_err(|e| io(&e))?;
+                    stream.write_all(&block).await.map_err(|e| io(&e))?;
                 }
             }
             "fail-late" => {
@@ -224,6 +226,11 @@ impl Handler for TestHandler {
                 stream.write_all(format!("{:?} ", request.class).as_bytes()).await.map_err(|e| io(&e))?;
                 stream.write_all(said).await.map_err(|e| io(&e))?;
                 stream.shutdown().await.map_err(|e| io(&e))
+            }
+            other if other.starts_with("tcp/") => {
+                let port: u16 = other[4..].parse().unwrap();
+                let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(|e| io(&e))?;
+                link::relay(offer.accept()?, tcp).await.map(drop).map_err(|e| io(&e))
             }
             other => Err(Error::new(Code::Conflict, format!("{other} is stopped"))
                 .at("/vm")
