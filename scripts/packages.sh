@@ -151,4 +151,5 @@ else
     command -v "$program" >/dev/null || fail "$program was not found" "Install it with your system's package manager."
   done
 fi
-check_rust
+# Run by sudo, we are asked for packages only: the toolchain is the user's, and root's PATH may not know it.
+[[ -n ${SUDO_USER:-} ]] || check_rust
