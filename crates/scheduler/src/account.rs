@@ -3,14 +3,18 @@
 //! Sums are kept in 128 bits, so that no sequence of charges overflows and releasing restores exactly. What is free is
 //! a saturating difference: a worker that shrank below its use has nothing free, never "a lot".
 
-use crate::{Amounts, Charge, Needs, WorkerOffer, rank::Rank, ranked::Key};
+use crate::{Amounts, Charge, Needs, Resource, WorkerOffer, rank::Rank, ranked::Key};
 use base::Uid;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// CPU, memory, disk and macOS slots come first in every row of lanes; named resources follow in the order of names.
 pub(crate) const BASE: usize = 4;
 
-fn base_lanes(charge: &Charge) -> [u64; BASE] {
+/// The lanes that every worker has.
+pub(crate) type Base = [u64; BASE];
+
+/// A charge without its named resources.
+pub(crate) fn base_lanes(charge: &Charge) -> Base {
     let a = &charge.amounts;
     [a.cpu_milli, a.memory, a.disk, u64::from(charge.macos_slots)]
 }
@@ -75,20 +79,10 @@ impl Sum {
     }
 }
 
-/// What is counted in a [`Line`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane<'a> {
-    Cpu,
-    Memory,
-    Disk,
-    MacosSlot,
-    Named(&'a str),
-}
-
 /// One resource of one worker, as one VM sees it.
 pub(crate) struct Line<'a> {
     /// Which resource.
-    pub lane: Lane<'a>,
+    pub resource: Resource<&'a str>,
     /// What the VM wants.
     pub want: u64,
     /// What the empty worker has.
@@ -189,6 +183,12 @@ impl Worker {
         self.hold.as_ref().filter(|hold| rank.is_none_or(|r| *r > hold.rank)).map(|hold| &*hold.needs)
     }
 
+    /// What is free when nobody's claim counts.
+    pub(crate) fn free_base(&self) -> Base {
+        let cap = base_lanes(&self.capacity);
+        std::array::from_fn(|i| left(cap[i], self.used.base[i], 0))
+    }
+
     /// Writes what a VM of this rank may take, lane by lane, into `row`. Without a rank: what the last in the queue may.
     pub(crate) fn free(&self, names: &[String], rank: Option<&Rank>, row: &mut Vec<u64>) {
         let claim = self.claim_before(rank).map(|needs| &needs.charge);
@@ -210,18 +210,19 @@ impl Worker {
         charge: &'a Charge,
         rank: Option<&Rank>,
     ) -> impl Iterator<Item = Line<'a>> {
-        const FIRST: [Lane<'static>; BASE] = [Lane::Cpu, Lane::Memory, Lane::Disk, Lane::MacosSlot];
+        const FIRST: [Resource<&str>; BASE] =
+            [Resource::Cpu, Resource::Memory, Resource::Disk, Resource::MacosSlot];
         let claim = self.claim_before(rank).map(|needs| &needs.charge);
         let (want, cap) = (base_lanes(charge), base_lanes(&self.capacity));
         let claimed = claim.map(base_lanes).unwrap_or_default();
         let base = (0..BASE).map(move |i| Line {
-            lane: FIRST[i],
+            resource: FIRST[i],
             want: want[i],
             capacity: cap[i],
             free: left(cap[i], self.used.base[i], claimed[i]),
         });
         let named = charge.amounts.named.iter().map(move |(name, want)| Line {
-            lane: Lane::Named(name),
+            resource: Resource::Named(name),
             want: *want,
             capacity: self.capacity.amounts.named.get(name).copied().unwrap_or(0),
             free: self.free_named(name, claim),

@@ -221,7 +221,8 @@ impl Cluster {
                 let head = class.head();
                 self.fleet.has_room(slot, &class.needs, head.as_ref()).then_some(index)
             };
-            let woken: Vec<u32> = self.queue.blocked_for(worker.uid).filter_map(fits).collect();
+            let woken: Vec<u32> =
+                self.queue.blocked_for(worker.uid, worker.free_base()).filter_map(fits).collect();
             for class in woken {
                 self.queue.unblock(class);
             }

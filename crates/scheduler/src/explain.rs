@@ -2,10 +2,7 @@
 
 use crate::{
     Availability, Cluster, Count, Explanation, Needs, Reason, Request, Resource, WorkerOffer,
-    account::{Lane, Worker},
-    rank::Rank,
-    search::image_ok,
-    words,
+    account::Worker, rank::Rank, search::image_ok, words,
 };
 use base::Uid;
 use std::collections::BTreeMap;
@@ -17,7 +14,7 @@ pub(crate) struct Findings<'a> {
     /// How many workers have which reason.
     pub counts: Vec<Count>,
     /// The most that any of the workers that are too small has of what they lack.
-    pub largest: BTreeMap<Resource, u64>,
+    pub largest: BTreeMap<Resource<&'a str>, u64>,
     /// Its place among the VMs that the viewer may know of: 1 is first. None when it is not in the queue.
     pub position: Option<usize>,
     /// The worker that holds its disk, if it has one: its name and its reason.
@@ -49,41 +46,44 @@ impl Cluster {
     }
 
     fn findings<'a>(&'a self, needs: &'a Needs, rank: &Rank, viewer: Option<&str>) -> Findings<'a> {
-        let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
-        let mut largest: BTreeMap<Resource, u64> = BTreeMap::new();
+        let mut tally: Vec<(Reason<&str>, usize)> = Vec::new();
+        let mut largest: BTreeMap<Resource<&str>, u64> = BTreeMap::new();
         let mut disk_on = None;
         for (_, worker, offer) in self.fleet.members() {
             let (reason, has) = self.reason(worker, offer, needs, rank, viewer);
             if needs.pinned == Some(worker.uid) {
-                disk_on = Some((offer.name.as_str(), reason.clone()));
+                disk_on = Some((offer.name.as_str(), reason.owned()));
             }
-            if let Reason::TooSmall(resource) = &reason {
-                let most = largest.entry(resource.clone()).or_default();
+            if let Reason::TooSmall(resource) = reason {
+                let most = largest.entry(resource).or_default();
                 *most = (*most).max(has);
             }
-            *counts.entry(reason).or_default() += 1;
+            match tally.iter_mut().find(|(said, _)| *said == reason) {
+                Some((_, workers)) => *workers += 1,
+                None => tally.push((reason, 1)),
+            }
         }
-        let mut counts: Vec<Count> =
-            counts.into_iter().map(|(reason, workers)| Count { reason, workers }).collect();
-        counts.sort_by_key(|count| std::cmp::Reverse(count.workers));
+        tally.sort_by_key(|(reason, workers)| (std::cmp::Reverse(*workers), *reason));
+        let counts =
+            tally.into_iter().map(|(reason, workers)| Count { reason: reason.owned(), workers }).collect();
         Findings { needs, counts, largest, position: None, disk_on }
     }
 
     /// The first thing that keeps the VM off this worker, and how much the worker has if it is too small.
-    fn reason(
+    fn reason<'a>(
         &self,
-        worker: &Worker,
-        offer: &WorkerOffer,
-        needs: &Needs,
+        worker: &'a Worker,
+        offer: &'a WorkerOffer,
+        needs: &'a Needs,
         rank: &Rank,
         viewer: Option<&str>,
-    ) -> (Reason, u64) {
+    ) -> (Reason<&'a str>, u64) {
         if let Some(reason) = fixed_reason(worker, offer, needs) {
             return (reason, 0);
         }
         let lines = || worker.lines(&needs.charge, Some(rank));
         if let Some(line) = lines().find(|line| line.capacity < line.want) {
-            return (Reason::TooSmall(resource(line.lane)), line.capacity);
+            return (Reason::TooSmall(line.resource), line.capacity);
         }
         let Some(line) = lines().find(|line| line.free < line.want) else { return (Reason::Fits, 0) };
         let holder = worker.hold.as_ref().map(|hold| hold.rank);
@@ -91,13 +91,13 @@ impl Cluster {
         let holder = holder.filter(|_| held).and_then(|holder| self.queue.get(holder.vm));
         match holder {
             Some(holder) if viewer.is_none_or(|viewer| viewer == holder.project) => (Reason::Held, 0),
-            _ => (Reason::Lacks(resource(line.lane)), 0),
+            _ => (Reason::Lacks(line.resource), 0),
         }
     }
 }
 
 /// The first thing that no number changes.
-fn fixed_reason(worker: &Worker, offer: &WorkerOffer, needs: &Needs) -> Option<Reason> {
+fn fixed_reason<'a>(worker: &Worker, offer: &'a WorkerOffer, needs: &'a Needs) -> Option<Reason<&'a str>> {
     if needs.pinned.is_some_and(|uid| uid != worker.uid) {
         return Some(Reason::DiskElsewhere);
     }
@@ -107,34 +107,24 @@ fn fixed_reason(worker: &Worker, offer: &WorkerOffer, needs: &Needs) -> Option<R
         Availability::Ready => {}
     }
     if needs.arch.as_ref().is_some_and(|arch| *arch != offer.arch) {
-        return Some(Reason::Arch(offer.arch.clone()));
+        return Some(Reason::Arch(&offer.arch));
     }
     if needs.os.as_ref().is_some_and(|os| *os != offer.os) {
-        return Some(Reason::Os(offer.os.clone()));
+        return Some(Reason::Os(&offer.os));
     }
     if let Some(runtime) = needs.runtime.as_ref().filter(|r| !offer.runtimes.contains(*r)) {
-        return Some(Reason::Runtime(runtime.clone()));
+        return Some(Reason::Runtime(runtime));
     }
     if let Some(capability) = needs.capabilities.difference(&offer.capabilities).next() {
-        return Some(Reason::Capability(capability.clone()));
+        return Some(Reason::Capability(capability));
     }
     if let Some((key, value)) = needs.labels.iter().find(|(key, value)| offer.labels.get(*key) != Some(value))
     {
-        return Some(Reason::Label(key.clone(), value.clone()));
+        return Some(Reason::Label(key, value));
     }
     let names = &worker.capacity().amounts.named;
     if let Some(name) = needs.charge.amounts.named.keys().find(|name| !names.contains_key(*name)) {
-        return Some(Reason::NoResource(name.clone()));
+        return Some(Reason::NoResource(name));
     }
     (!image_ok(offer, needs)).then_some(Reason::Image)
-}
-
-fn resource(lane: Lane<'_>) -> Resource {
-    match lane {
-        Lane::Cpu => Resource::Cpu,
-        Lane::Memory => Resource::Memory,
-        Lane::Disk => Resource::Disk,
-        Lane::MacosSlot => Resource::MacosSlot,
-        Lane::Named(name) => Resource::Named(name.to_string()),
-    }
 }

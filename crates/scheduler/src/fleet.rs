@@ -43,6 +43,11 @@ impl Kind {
         &self.names
     }
 
+    /// How many of its named resources these needs do not ask for. Packing keeps those for others.
+    pub(crate) fn spared(&self, needs: &Needs) -> usize {
+        self.names.len().saturating_sub(needs.charge.amounts.named.len())
+    }
+
     /// Whether a worker of this kind will do, but for numbers and images.
     pub(crate) fn admits(&self, needs: &Needs) -> bool {
         needs.arch.as_ref().is_none_or(|arch| *arch == self.arch)

@@ -20,6 +20,7 @@ mod queue;
 mod rank;
 mod ranked;
 mod reason;
+mod resting;
 mod search;
 mod slots;
 #[cfg(test)]

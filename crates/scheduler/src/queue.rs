@@ -1,7 +1,14 @@
 //! The VMs that wait. Requests with equal needs form a class: when one of them fits nowhere, none of them does, and the
 //! whole class rests until room grows somewhere it could use.
 
-use crate::{Needs, Request, rank::Rank, search::Matches, slots::Slots};
+use crate::{
+    Needs, Request,
+    account::{Base, base_lanes},
+    rank::Rank,
+    resting::Resting,
+    search::Matches,
+    slots::Slots,
+};
 use base::Uid;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -82,8 +89,7 @@ pub(crate) struct Queue {
     by_needs: HashMap<Arc<Needs>, u32>,
     idle: VecDeque<u32>,
     ready: BTreeSet<(Rank, u32)>,
-    /// Blocked classes by the worker they are pinned to.
-    blocked: BTreeSet<(Option<Uid>, u32)>,
+    resting: Resting,
     aging: BTreeSet<(u64, u32)>,
     overdue: BTreeSet<(Rank, u32)>,
     unseen: Vec<Uid>,
@@ -93,7 +99,7 @@ impl Queue {
     /// Sets how long a class rests before it is overdue.
     pub(crate) fn set_reserve_after(&mut self, ms: u64) {
         self.reserve_after_ms = ms;
-        let blocked: Vec<u32> = self.blocked.iter().map(|(_, class)| *class).collect();
+        let blocked: Vec<u32> = self.resting.classes().collect();
         for class in blocked {
             self.age(class);
         }
@@ -167,22 +173,20 @@ impl Queue {
 
     /// The class fits nowhere now.
     pub(crate) fn block(&mut self, index: u32, now_ms: u64, placement: u64) {
-        let Some(class) = self.class_mut(index) else { return };
+        let Some(class) = self.classes.get_mut(index) else { return };
         class.blocked.get_or_insert(Blocked { since_ms: now_ms, placement });
         let State::Ready(listed) = std::mem::replace(&mut class.state, State::Blocked) else { return };
-        let pin = class.needs.pinned;
+        self.resting.insert(class.needs.pinned, index, base_lanes(&class.needs.charge));
         self.ready.remove(&(listed, index));
-        self.blocked.insert((pin, index));
         self.age(index);
     }
 
     /// The class may fit again.
     pub(crate) fn unblock(&mut self, index: u32) {
-        let Some(class) = self.class_mut(index) else { return };
+        let Some(class) = self.classes.get_mut(index) else { return };
         if let (State::Blocked, Some(head)) = (&class.state, class.head()) {
             class.state = State::Ready(head);
-            let pin = class.needs.pinned;
-            self.blocked.remove(&(pin, index));
+            self.resting.remove(class.needs.pinned, index);
             self.ready.insert((head, index));
             self.age(index);
         }
@@ -190,15 +194,12 @@ impl Queue {
 
     /// Whether any class is blocked.
     pub(crate) fn any_blocked(&self) -> bool {
-        !self.blocked.is_empty()
+        !self.resting.is_empty()
     }
 
-    /// The blocked classes that this worker could matter to.
-    pub(crate) fn blocked_for(&self, worker: Uid) -> impl Iterator<Item = (u32, &Class)> {
-        [None, Some(worker)]
-            .into_iter()
-            .flat_map(|pin| self.blocked.range((pin, 0)..=(pin, u32::MAX)))
-            .filter_map(|(_, index)| Some((*index, self.class(*index)?)))
+    /// The blocked classes for which this worker may have room, when so much is free there.
+    pub(crate) fn blocked_for(&self, worker: Uid, free: Base) -> impl Iterator<Item = (u32, &Class)> {
+        self.resting.fitting(worker, free).filter_map(|index| Some((index, self.class(index)?)))
     }
 
     /// Notes when VMs that are new to scheduling came.
@@ -283,7 +284,7 @@ impl Queue {
                 self.ready.remove(&(*listed, index));
             }
             (State::Blocked, None) => {
-                self.blocked.remove(&(class.needs.pinned, index));
+                self.resting.remove(class.needs.pinned, index);
             }
             (State::Blocked, Some(_)) | (State::Idle, _) => {}
         }

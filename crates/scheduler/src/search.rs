@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 struct Match {
     group: u32,
     need: Vec<u64>,
+    /// Named resources of the group that the class does not ask for. Packing keeps them for those who do.
+    spared: usize,
 }
 
 /// The groups that admit a class, remembered until groups come or go.
@@ -36,11 +38,11 @@ impl Fleet {
             if kind.admits(needs)
                 && let Some(need) = lanes(&needs.charge, kind.names())
             {
-                matches.groups.push(Match { group, need });
+                matches.groups.push(Match { group, need, spared: kind.spared(needs) });
             }
         }
         // The best groups first: then the others need no search.
-        matches.groups.sort_by_key(|m| m.need.len());
+        matches.groups.sort_by_key(|m| m.spared);
     }
 
     /// The best worker for a request of this rank; without a rank, for one at the end of the queue.
@@ -54,18 +56,12 @@ impl Fleet {
         }
         let mut best = None;
         for m in &matches.groups {
-            let spared = self.spared(m.group, needs);
+            let spared = if self.packs() { m.spared } else { 0 };
             let wanted = Wanted { need: &m.need, spared, images, image_needed: needs.image_must_be_present };
             self.search_group(m.group, &wanted, &mut best);
         }
         self.search_held(needs, images, rank, &mut best);
         best.map(|b: Candidate| b.worker())
-    }
-
-    /// Named resources of a group that these needs do not ask for. Packing keeps them for those who do.
-    fn spared(&self, group: u32, needs: &Needs) -> usize {
-        let names = self.kind(group).map_or(0, |kind| kind.names().len());
-        if self.packs() { names.saturating_sub(needs.charge.amounts.named.len()) } else { 0 }
     }
 
     /// The index shows a held worker without what is held. Whoever has the claim, or comes before it, sees more.
@@ -83,7 +79,9 @@ impl Fleet {
                 && self.has_room(*slot, needs, Some(rank))
                 && let Some(place) = &worker.place
             {
-                let found = Candidate::new(place.key, self.spared(place.group, needs), images);
+                let spared =
+                    self.kind(place.group).filter(|_| self.packs()).map_or(0, |kind| kind.spared(needs));
+                let found = Candidate::new(place.key, spared, images);
                 *best = Some(best.map_or(found, |b| b.min(found)));
             }
         }
@@ -91,12 +89,12 @@ impl Fleet {
 
     /// Whether this one worker will do now for a request of this rank.
     pub(crate) fn has_room(&self, slot: u32, needs: &Needs, rank: Option<&Rank>) -> bool {
-        self.admits(slot, needs) && self.worker(slot).is_some_and(|w| w.fits(&needs.charge, rank))
+        self.worker(slot).is_some_and(|w| w.fits(&needs.charge, rank)) && self.admits(slot, needs)
     }
 
     /// Whether this one worker would do if it were empty.
     pub(crate) fn could_host(&self, slot: u32, needs: &Needs) -> bool {
-        self.admits(slot, needs) && self.worker(slot).is_some_and(|w| w.covers(&needs.charge))
+        self.worker(slot).is_some_and(|w| w.covers(&needs.charge)) && self.admits(slot, needs)
     }
 
     /// Whether this one worker takes VMs and will do, but for the numbers.

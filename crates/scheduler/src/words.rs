@@ -118,7 +118,13 @@ fn fix(findings: &Findings<'_>) -> String {
         Reason::Image => "let workers fetch the image, or wait until one holds it".to_string(),
         Reason::TooSmall(Resource::MacosSlot) => "add a worker that runs macOS".to_string(),
         Reason::TooSmall(resource) => {
-            let most = findings.largest.get(resource).copied().unwrap_or(0);
+            let most = findings
+                .largest
+                .iter()
+                .find(|(r, _)| r.owned() == *resource)
+                .map(|(_, n)| n)
+                .copied()
+                .unwrap_or(0);
             let larger = if needs.pinned.is_some() {
                 String::new()
             } else {
