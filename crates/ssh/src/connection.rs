@@ -18,6 +18,7 @@ use russh::{
 use std::{
     borrow::Cow,
     collections::HashMap,
+    fmt,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -170,6 +171,15 @@ impl Connection {
         // Whatever still waits for the session ends now, also where that is stuck with a reader that does not read.
         self.0.cut.0.cancel();
         self.0.state.ended.cancel();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("host_key", &self.host_key_seen())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
     }
 }
 

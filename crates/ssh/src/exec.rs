@@ -7,6 +7,7 @@ use rt::task::CancellationToken;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -76,6 +77,12 @@ pub enum ExecEvent {
 pub struct Exec {
     sender: ExecSender,
     receiver: ExecReceiver,
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec").field("channel", &self.sender.channel.write.id()).finish_non_exhaustive()
+    }
 }
 
 impl Exec {

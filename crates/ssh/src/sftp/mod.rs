@@ -23,7 +23,7 @@ use russh_sftp::{
     client::{Config, RawSftpSession, rawsession::Limits},
     extensions,
 };
-use std::path::Path;
+use std::{fmt, path::Path};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What every server takes in one request (draft section 3).
@@ -59,6 +59,12 @@ pub struct Copied {
     pub bytes: u64,
     /// What was left out, and why: devices, sockets, pipes, names that are not UTF-8.
     pub skipped: Vec<String>,
+}
+
+impl fmt::Debug for SftpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SftpClient").field("read_size", &self.read_size).finish_non_exhaustive()
+    }
 }
 
 impl SftpClient {

@@ -142,6 +142,8 @@ async fn a_directory_gets_the_source_inside() {
 async fn copying_again_replaces_and_merges() {
     let at = Copying::start().await;
     plant_tree(&at.here.join("tree"));
+    // Nobody but root could replace what is in there.
+    fs::set_permissions(at.here.join("tree/shut"), Permissions::from_mode(0o755)).unwrap();
     at.up("tree", "copy").await.unwrap();
     fs::write(at.here.join("tree/plain"), "x").unwrap();
     fs::remove_file(at.here.join("tree/link")).unwrap();
