@@ -1,6 +1,6 @@
 //! The client against a real OpenSSH server.
 
-#![allow(clippy::unwrap_used)] // the helpers of tests are tests too
+#![allow(clippy::unwrap_used)] // what tests share is test code too
 
 mod connect;
 mod exec;
