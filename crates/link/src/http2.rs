@@ -92,6 +92,14 @@ pub(crate) enum Pings {
 }
 
 impl KeepAlive {
+    /// Bulk connections are watched less often: they end with their control connection anyway.
+    pub(crate) fn of(mut self, role: Role) -> Self {
+        if role == Role::Bulk {
+            self.interval *= 4;
+        }
+        self
+    }
+
     /// Watches until the peer is silent, and returns then. On a slow link a ping waits behind data: while anything
     /// arrives, the peer lives.
     pub(crate) async fn watch(

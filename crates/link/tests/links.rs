@@ -144,8 +144,10 @@ async fn silence_is_noticed_on_both_sides() {
     dial.keep_alive = quick;
     let worker = Worker::start_as(dial, uid, 1);
     let session = controller.session_with_bulk().await;
+    let mut tunnel = session.open_tunnel("echo", Class::Bulk).await.unwrap();
     proxy.stall(true);
     let reason = within("the controller notices", session.closed()).await;
+    within("the end of a bulk tunnel", tunnel.read_u8()).await.unwrap_err();
     assert!(reason.message.contains("silent"), "{reason:?}");
     let event = worker.event(|e| matches!(e, Event::Disconnected(Role::Control, _))).await;
     let Event::Disconnected(_, reason) = event else { unreachable!() };

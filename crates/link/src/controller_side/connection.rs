@@ -28,13 +28,19 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn start(stream: BoxedIo, role: Role, keep_alive: KeepAlive) -> Result<Self> {
+    /// Starts HTTP/2 on a welcomed stream. A connection ends with its `parent`, where it has one.
+    pub(super) async fn start(
+        stream: BoxedIo,
+        role: Role,
+        keep_alive: KeepAlive,
+        parent: Option<Ending>,
+    ) -> Result<Self> {
         let (io, arrived) = Watched::new(stream);
         let limits = Limits::of(role);
         let (requests, mut connection) =
             limits.client().handshake::<_, Bytes>(io).await.map_err(|e| broken(&e))?;
         let ending = Ending::default();
-        let silence = keep_alive.watch(Pings::WhenOverdue, connection.ping_pong(), arrived);
+        let silence = keep_alive.of(role).watch(Pings::WhenOverdue, connection.ping_pong(), arrived);
         let driver = {
             let ending = ending.clone();
             async move {
@@ -45,6 +51,7 @@ impl Connection {
                     },
                     silent = silence => silent,
                     reason = ending.wait() => reason,
+                    reason = end_of(parent) => reason,
                 };
                 ending.end(reason);
             }
@@ -102,6 +109,13 @@ impl Connection {
     /// The reason of the end says more than what HTTP/2 knows about it.
     fn refine(&self, error: &h2::Error) -> Error {
         if self.ending.is_over() { self.ending.reason() } else { broken(error) }
+    }
+}
+
+async fn end_of(parent: Option<Ending>) -> Error {
+    match parent {
+        Some(parent) => parent.wait().await,
+        None => std::future::pending().await,
     }
 }
 

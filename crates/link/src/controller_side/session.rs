@@ -15,7 +15,7 @@ use base::{Code, Error, Result, Uid};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// The time for a full desired set to be taken.
 const ASSIGNMENTS_DEADLINE: Duration = Duration::from_mins(1);
@@ -32,6 +32,7 @@ struct Inner {
     peer: std::net::SocketAddr,
     control: Connection,
     bulk: watch::Sender<Option<Connection>>,
+    one_at_a_time: Mutex<()>,
 }
 
 impl Session {
@@ -39,8 +40,14 @@ impl Session {
     pub async fn start(mut incoming: Incoming, welcome: &Welcome, keep_alive: KeepAlive) -> Result<Self> {
         let (hello, peer) = (incoming.hello().clone(), incoming.peer());
         hello::send(&mut incoming.stream, welcome).await?;
-        let control = Connection::start(incoming.stream, Role::Control, keep_alive).await?;
-        Ok(Session(Arc::new(Inner { hello, peer, control, bulk: watch::Sender::new(None) })))
+        let control = Connection::start(incoming.stream, Role::Control, keep_alive, None).await?;
+        Ok(Session(Arc::new(Inner {
+            hello,
+            peer,
+            control,
+            bulk: watch::Sender::new(None),
+            one_at_a_time: Mutex::new(()),
+        })))
     }
 
     /// Welcomes a bulk connection of the same worker and generation; it replaces an older one.
@@ -51,7 +58,9 @@ impl Session {
         keep_alive: KeepAlive,
     ) -> Result<()> {
         hello::send(&mut incoming.stream, welcome).await?;
-        let bulk = Connection::start(incoming.stream, Role::Bulk, keep_alive).await?;
+        let bulk =
+            Connection::start(incoming.stream, Role::Bulk, keep_alive, Some(self.0.control.ending.clone()))
+                .await?;
         if let Some(older) = self.0.bulk.send_replace(Some(bulk)) {
             older.ending.end(Error::conflict("a newer bulk connection took over"));
         }
@@ -78,8 +87,9 @@ impl Session {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Gives the worker its full desired set, and returns its answer.
+    /// Gives the worker its full desired set, and returns its answer. Callers take turns, so that sets arrive in order.
     pub async fn put_assignments(&self, assignments: Bytes) -> Result<Bytes> {
+        let _turn = self.0.one_at_a_time.lock().await;
         let exchange = async {
             let request = wire_request(Method::PUT, wire::ASSIGNMENTS)?;
             let (_, mut reply) = self.0.control.request(request, Some(assignments)).await?;
@@ -143,10 +153,7 @@ impl Session {
 
     /// Sends the worker away. All its tunnels end with an error.
     pub fn close(&self, reason: Error) {
-        self.0.control.ending.end(reason.clone());
-        if let Some(bulk) = self.0.bulk.borrow().as_ref() {
-            bulk.ending.end(reason);
-        }
+        self.0.control.ending.end(reason); // the bulk connection ends with it
     }
 
     /// Why `newcomer` may not take the place of this session, where it may not.

@@ -4,8 +4,9 @@ use super::{Ca, Pin, ServerIdentity, certificates, pin::PinnedVerifier, private_
 use base::{Code, Error, Result, Secret};
 use rustls::{
     CipherSuite, ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
     crypto::CryptoProvider,
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
     version::{TLS12, TLS13},
 };
 use std::{io, sync::Arc};
@@ -56,6 +57,9 @@ pub fn server_tls(ca: &Ca, server: &ServerIdentity) -> Result<ServerTls> {
         .with_single_cert(chain, private_key(&server.key_pem)?)
         .map_err(|e| failed(&e))?;
     link.alpn_protocols = vec![ALPN_LINK.to_vec()];
+    // A resumed session would not look at the worker's certificate again.
+    link.session_storage = Arc::new(NoServerSessionStorage {});
+    link.send_tls13_tickets = 0;
     Ok(ServerTls { api: Arc::new(api), link: Arc::new(link) })
 }
 
@@ -92,6 +96,7 @@ pub fn client_tls_worker(ca_pem: &str, certificate_pem: &str, key_pem: &Secret) 
         .with_client_auth_cert(certificates(certificate_pem)?, private_key(key_pem)?)
         .map_err(|e| failed(&e))?;
     config.alpn_protocols = vec![ALPN_LINK.to_vec()];
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 

@@ -13,10 +13,11 @@ use futures::{Stream, StreamExt};
 use h2::server::SendResponse;
 use http::{HeaderMap, Method, Request, Response};
 use std::{future::poll_fn, pin::pin, sync::Arc};
+use tokio::sync::Mutex;
 
 /// What a worker does for its controller.
 pub trait Handler: Send + Sync + 'static {
-    /// Takes the full desired set, and answers what became of it.
+    /// Takes the full desired set, and answers what became of it. Called for one set at a time.
     fn put_assignments(&self, assignments: Bytes) -> impl Future<Output = Result<Bytes>> + Send;
 
     /// The worker's state as lines (without their ends): a snapshot, then deltas, for ever. The next line is asked for
@@ -65,8 +66,9 @@ pub async fn serve<H: Handler>(stream: BoxedIo, role: Role, handler: Arc<H>, kee
         Ok(connection) => connection,
         Err(e) => return broken(&e),
     };
-    let mut silence = pin!(keep_alive.watch(Pings::Always, connection.ping_pong(), arrived));
+    let mut silence = pin!(keep_alive.of(role).watch(Pings::Always, connection.ping_pong(), arrived));
     let requests = rt::task::Group::new();
+    let one_at_a_time = Arc::new(Mutex::new(()));
     loop {
         let next = tokio::select! {
             next = connection.accept() => next,
@@ -74,7 +76,8 @@ pub async fn serve<H: Handler>(stream: BoxedIo, role: Role, handler: Arc<H>, kee
         };
         match next {
             Some(Ok((request, answer))) => {
-                requests.spawn("link request", respond(handler.clone(), request, answer));
+                requests
+                    .spawn("link request", respond(handler.clone(), one_at_a_time.clone(), request, answer));
             }
             Some(Err(e)) => return broken(&e),
             None => return Error::unavailable("the controller closed the link"),
@@ -84,6 +87,7 @@ pub async fn serve<H: Handler>(stream: BoxedIo, role: Role, handler: Arc<H>, kee
 
 async fn respond<H: Handler>(
     handler: Arc<H>,
+    one_at_a_time: Arc<Mutex<()>>,
     request: Request<h2::RecvStream>,
     mut answer: SendResponse<Bytes>,
 ) {
@@ -92,7 +96,10 @@ async fn respond<H: Handler>(
         (&Method::CONNECT, path) if path.starts_with(wire::TUNNELS) => {
             tunnel(&*handler, head, body, answer).await
         }
-        (&Method::PUT, wire::ASSIGNMENTS) => put_assignments(&*handler, body, &mut answer).await,
+        (&Method::PUT, wire::ASSIGNMENTS) => {
+            let _turn = one_at_a_time.lock().await;
+            put_assignments(&*handler, body, &mut answer).await
+        }
         (&Method::GET, wire::REPORT) => report(&*handler, &mut answer).await,
         (method, path) => {
             let unknown = Error::not_found(format!("this worker does not know {method} {path}"))
@@ -126,7 +133,12 @@ async fn put_assignments<H: Handler>(
 async fn report<H: Handler>(handler: &H, answer: &mut SendResponse<Bytes>) -> Result<()> {
     let mut send = answer.send_response(Response::new(()), false).map_err(|e| broken(&e))?;
     let mut lines = pin!(handler.report());
-    while let Some(line) = lines.next().await {
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line,
+            _ = poll_fn(|cx| send.poll_reset(cx)) => return Ok(()), // nobody listens any more
+        };
+        let Some(line) = line else { break };
         let mut bytes = BytesMut::with_capacity(line.len() + 1);
         bytes.extend_from_slice(&line);
         bytes.extend_from_slice(b"\n");
