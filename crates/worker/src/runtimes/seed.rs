@@ -1,6 +1,10 @@
 //! The seed: a small read-only disk from which a guest learns its name, its user and its keys (cloud-init's NoCloud data
 //! source, and plain files for guests without cloud-init).
 
+mod dropbear;
+#[cfg(test)]
+mod tests;
+
 use super::{Machine, Seed};
 use base::{Error, Result};
 use hadris_iso::{
@@ -21,7 +25,7 @@ const LABEL: &str = "cidata";
 /// The seed disk of a machine.
 pub fn seed(machine: &Machine) -> Result<Vec<u8>> {
     let files = files(machine);
-    let borrowed: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
+    let borrowed: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
     seed_iso(&borrowed)
 }
 
@@ -64,22 +68,25 @@ fn format() -> IsoFormatOptions {
 }
 
 /// What is on the seed: path and content.
-fn files(machine: &Machine) -> Vec<(String, String)> {
+fn files(machine: &Machine) -> Vec<(String, Vec<u8>)> {
     let seed = &machine.seed;
+    let private = seed.host_key_private.expose_secret();
     let line = |text: &str| format!("{}\n", text.trim_end());
     let metadata = json!({ "instance-id": machine.uid.to_string(), "local-hostname": seed.hostname });
     let keys: String = seed.authorized_keys.iter().map(|k| line(k)).collect();
     let own = |name: &str| format!("hostler/{name}");
-    vec![
-        ("meta-data".into(), yaml(&metadata)),
-        ("user-data".into(), format!("#cloud-config\n{}", yaml(&user_data(seed)))),
-        ("network-config".into(), yaml(&network_config())),
-        (own("hostname"), line(&seed.hostname)),
-        (own("user"), line(&seed.user)),
-        (own("authorized_keys"), keys),
-        (own("ssh_host_ed25519_key"), line(seed.host_key_private.expose_secret())),
-        (own("ssh_host_ed25519_key.pub"), line(&seed.host_key_public)),
-    ]
+    let mut files: Vec<(String, Vec<u8>)> = vec![
+        ("meta-data".into(), yaml(&metadata).into()),
+        ("user-data".into(), format!("#cloud-config\n{}", yaml(&user_data(seed))).into()),
+        ("network-config".into(), yaml(&network_config()).into()),
+        (own("hostname"), line(&seed.hostname).into()),
+        (own("user"), line(&seed.user).into()),
+        (own("authorized_keys"), keys.into()),
+        (own("ssh_host_ed25519_key"), line(private).into()),
+        (own("ssh_host_ed25519_key.pub"), line(&seed.host_key_public).into()),
+    ];
+    files.extend(dropbear::host_key(private).map(|key| (own("ssh_host_ed25519_key.dropbear"), key)));
+    files
 }
 
 /// JSON is YAML, and needs no thought about quoting.
@@ -114,6 +121,3 @@ fn user_data(seed: &Seed) -> Value {
 fn network_config() -> Value {
     json!({ "version": 2, "ethernets": { "all": { "match": { "name": "e*" }, "dhcp4": true, "optional": true } } })
 }
-
-#[cfg(test)]
-mod tests;

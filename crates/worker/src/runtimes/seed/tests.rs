@@ -112,8 +112,8 @@ fn cloud_init_gets_what_was_meant() {
     assert_eq!((&root["disable_root"], root["users"][0].get("sudo")), (&json!(false), None));
     let files = files(&machine("dev"));
     let user_data = &files.iter().find(|(name, _)| name == "user-data").unwrap().1;
-    let yaml = user_data.strip_prefix("#cloud-config\n").unwrap();
-    let parsed: Value = serde_json::from_str(yaml).unwrap();
+    let yaml = user_data.strip_prefix(b"#cloud-config\n").unwrap();
+    let parsed: Value = serde_json::from_slice(yaml).unwrap();
     assert_eq!(parsed["users"][0]["ssh_authorized_keys"][1], "ssh-ed25519 BBBB \"two\": #3");
 }
 
