@@ -1,1 +1,134 @@
 //! The command line: one module per noun, tables, progress, diagnostics.
+//!
+//! [`main`] parses, runs one command and returns the exit code. What other crates run for it (`dev`, `controller run`,
+//! `worker run`, `shim`) comes through the trait [`Daemons`].
+
+mod app;
+mod args;
+pub mod contexts;
+mod daemons;
+mod demo;
+pub mod env;
+mod failure;
+mod keyboard;
+mod nouns;
+mod parse;
+mod printer;
+mod progress;
+mod rows;
+mod table;
+mod terminal;
+mod when;
+
+pub use daemons::{ControllerOptions, Daemons, DevOptions, RestoreOptions, WorkerOptions};
+pub use demo::dev_ready;
+pub use failure::{Failure, Result};
+
+use app::App;
+use args::{Cli, Command};
+use std::ffi::OsString;
+
+/// Runs the program and returns its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> u8 {
+    if let Some(code) = nouns::completion::answer() {
+        return code;
+    }
+    match args::parse(args) {
+        Ok(cli) => run(cli, daemons),
+        Err(e) => {
+            // Help and version are data and go to stdout; a wrong use goes to stderr with exit code 2.
+            let _ = e.print();
+            u8::try_from(e.exit_code()).unwrap_or(2)
+        }
+    }
+}
+
+fn run(cli: Cli, daemons: &dyn Daemons) -> u8 {
+    let app = App::new(cli.global);
+    let result = match cli.command {
+        Command::Shim { dir } => return daemons.shim(dir),
+        Command::Completion(command) => command.run(&app),
+        command => in_runtime(&app, command, daemons),
+    };
+    result.unwrap_or_else(|failure| {
+        if !failure.silent {
+            app.printer.failure(&failure);
+        }
+        failure.exit_code()
+    })
+}
+
+fn in_runtime(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
+    let daemon = command.is_daemon();
+    start_log(app, daemon);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if !daemon {
+        builder.worker_threads(2);
+    }
+    let runtime =
+        builder.enable_all().build().map_err(|e| base::Error::io("start the threads of this program", &e))?;
+    let result = runtime.block_on(async {
+        if command.handles_signals() {
+            return dispatch(app, command, daemons).await;
+        }
+        tokio::select! {
+            result = dispatch(app, command, daemons) => result,
+            _ = tokio::signal::ctrl_c() => Ok(failure::INTERRUPTED),
+        }
+    });
+    // A thread may sit in a read of the keyboard, or in a lookup of a name: nobody needs its answer any more.
+    runtime.shutdown_background();
+    result
+}
+
+/// Logs go to stderr. Commands say nothing there unless asked; daemons tell what they do.
+fn start_log(app: &App, daemon: bool) {
+    let filter = app.global.log.clone().unwrap_or_else(|| if daemon { "info" } else { "off" }.into());
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
+        return app.printer.warn(&format!("'{filter}' is not a log filter; nothing is logged"));
+    };
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+async fn dispatch(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
+    match command {
+        Command::Vm(c) => c.run(app).await,
+        Command::Worker(c) => c.run(app, daemons).await,
+        Command::Image(c) => c.run(app).await,
+        Command::Project(c) => c.run(app).await,
+        Command::ServiceAccount(c) => c.run(app).await,
+        Command::Operation(c) => c.run(app).await,
+        Command::Event(c) => c.run(app).await,
+        Command::Audit(c) => c.run(app).await,
+        Command::Context(c) => c.run(app).await,
+        Command::Settings(c) => c.run(app).await,
+        Command::Controller(c) => c.run(app, daemons).await,
+        Command::Apply(c) => c.run(app).await,
+        Command::Dev(c) => c.run(daemons).await,
+        Command::Doctor => nouns::doctor::run(app).await,
+        Command::Api(c) => c.run(app).await,
+        Command::Version => nouns::version::run(app).await,
+        Command::Whoami => nouns::version::whoami(app).await,
+        Command::Completion(c) => c.run(app),
+        Command::Shim { dir } => Ok(daemons.shim(dir)),
+    }
+}
+
+impl Command {
+    /// Runs until it is asked to end.
+    fn is_daemon(&self) -> bool {
+        use nouns::{controller, worker};
+        matches!(
+            self,
+            Command::Dev(_)
+                | Command::Controller(controller::Command::Run(_))
+                | Command::Worker(worker::Command::Run(_))
+        )
+    }
+
+    /// Has its own way with Ctrl-C.
+    fn handles_signals(&self) -> bool {
+        use nouns::vm;
+        self.is_daemon() || matches!(self, Command::Vm(vm::Command::Ssh(_) | vm::Command::Exec(_)))
+    }
+}

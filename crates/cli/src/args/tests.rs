@@ -1,0 +1,87 @@
+use super::*;
+use clap::CommandFactory;
+
+fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+    parse(line.split(' ').map(OsString::from))
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_flag_has_a_variable() {
+    fn walk(command: &clap::Command, missing: &mut Vec<String>) {
+        for arg in command.get_arguments().filter(|a| a.get_long().is_some()) {
+            if arg.get_env().is_none() && !matches!(arg.get_id().as_str(), "help" | "version") {
+                missing.push(format!("{} --{}", command.get_name(), arg.get_long().unwrap_or_default()));
+            }
+        }
+        command.get_subcommands().for_each(|sub| walk(sub, missing));
+    }
+    let mut missing = Vec::new();
+    walk(&command(), &mut missing);
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn nouns_are_singular_or_plural() {
+    for line in [
+        "hostler vms list",
+        "hostler vm ls",
+        "hostler workers list -w",
+        "hostler sa list",
+        "hostler events list",
+    ] {
+        assert!(parse_line(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn global_flags_may_stand_anywhere() {
+    let cli = parse_line("hostler vm list -o json --project ci").unwrap();
+    assert_eq!(cli.global.output, Format::Json);
+    let cli = parse_line("hostler -p ci vm get web.lab").unwrap();
+    assert_eq!(cli.global.project.unwrap().as_str(), "ci");
+}
+
+#[test]
+fn commands_for_guests_are_taken_as_they_are() {
+    let cli = parse_line("hostler vm exec web -e A=b -- ls -l --color").unwrap();
+    let Command::Vm(nouns::vm::Command::Exec(exec)) = cli.command else { panic!("not exec") };
+    assert_eq!(exec.command, ["ls", "-l", "--color"]);
+    let cli = parse_line("hostler vm ssh web ls -l --color").unwrap();
+    let Command::Vm(nouns::vm::Command::Ssh(ssh)) = cli.command else { panic!("not ssh") };
+    assert_eq!(ssh.command, ["ls", "-l", "--color"]);
+}
+
+#[test]
+fn mistakes_are_refused() {
+    for line in [
+        "hostler vm create Web --image tiny",
+        "hostler vm create web",
+        "hostler vm create web --image tiny --memory much",
+        "hostler vm port-forward web 0",
+        "hostler vm exec web ls",
+        "hostler vm delete web --label a=b",
+        "hostler worker run https://x --label a",
+        "hostler image import x",
+        "hostler image import x --kernel a",
+        "hostler apply",
+        "hostler nothing",
+    ] {
+        assert_eq!(parse_line(line).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn help_of_all_nouns() {
+    let mut root = command();
+    root.build();
+    let mut all = vec![root.clone().term_width(100).render_long_help().to_string()];
+    for noun in root.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        all.push(format!("===== {}\n{}", noun.get_name(), noun.clone().term_width(100).render_help()));
+    }
+    insta::assert_snapshot!(all.join("\n"));
+}
