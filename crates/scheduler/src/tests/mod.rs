@@ -1,6 +1,7 @@
 //! Tests of the public API. Each file has one subject.
 
 mod holds;
+mod index;
 mod placement;
 mod properties;
 mod sentences;

@@ -296,6 +296,10 @@ proptest! {
         let made = cluster.schedule(0, usize::MAX).into_iter().find(|d| d.vm == vm).map(|d| d.worker);
         prop_assert_eq!(promised, made);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Small VMs arrive all the time and each leaves after a while; a VM that needs a whole worker still gets one.
     #[test]
