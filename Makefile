@@ -3,7 +3,7 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 GUEST := $(TARGET)/guest
 HOSTLER := $(TARGET)/release/hostler
 # What `make dev` starts: a cluster with one worker, and in it a virtual machine named demo.
-DEV := dev --demo --guest $(GUEST)
+DEV := dev --demo --guest-image-dir $(GUEST)
 
 .PHONY: help dev build guest test bench
 .DEFAULT_GOAL := help

@@ -1,40 +1,98 @@
 //! The description of the API (OpenAPI 3.1), made from the table of routes and the types, so that it cannot drift.
 
 use api::{
-    AuditRecord, Event, Image, ImageSpec, JoinToken, JoinTokenSpec, List, NewObject, Operation, Patch,
-    Problem, Project, ProjectSpec, RoleBinding, RoleBindingSpec, ServiceAccount, ServiceAccountSpec,
-    Settings, Vm, VmSpec, Worker,
-    access::{NewToken, WhoAmI},
+    AuditRecord, Empty, Event, Image, ImageSpec, ImageStatus, JoinToken, JoinTokenSpec, NewObject, Operation,
+    Patch, Problem, Project, ProjectSpec, RoleBinding, RoleBindingSpec, ServiceAccount, ServiceAccountSpec,
+    Settings, SettingsSpec, Vm, VmSpec, VmStatus, Worker, WorkerSpec, WorkerStatus,
+    access::{JoinTokenStatus, NewToken, ServiceAccountStatus, WhoAmI},
+    record::{OperationSpec, OperationStatus},
     routes::{Access, Method, ROUTES, Route, RouteId as R},
     stream,
     vm::PlacementPreview,
     worker::{AdoptRequest, JoinAnswer, JoinRequest},
 };
 use utoipa::{
-    OpenApi,
+    ToSchema,
     openapi::{
-        ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi as Document, PathsBuilder, Ref,
-        Required, ResponseBuilder, ResponsesBuilder,
+        ArrayBuilder, ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder,
+        ObjectBuilder, OpenApi as Document, OpenApiBuilder, PathsBuilder, Ref, Required, ResponseBuilder,
+        ResponsesBuilder,
         path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem},
         request_body::RequestBodyBuilder,
+        schema::Type,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
-#[derive(OpenApi)]
-#[openapi(components(schemas(
-    Vm, NewObject<VmSpec>, List<Vm>, PlacementPreview, Worker, List<Worker>, AdoptRequest, JoinRequest, JoinAnswer, Image,
-    NewObject<ImageSpec>, List<Image>, Project, NewObject<ProjectSpec>, List<Project>, ServiceAccount,
-    NewObject<ServiceAccountSpec>, List<ServiceAccount>, NewToken, RoleBinding, NewObject<RoleBindingSpec>,
-    List<RoleBinding>, JoinToken, NewObject<JoinTokenSpec>, List<JoinToken>, Settings, List<Event>, Operation,
-    List<Operation>, List<AuditRecord>, Patch, Problem, WhoAmI, stream::Change, stream::Control,
-)))]
-struct Schemas;
+/// The schemas by the names that this document uses: generic types are named after what they hold.
+fn schemas() -> ComponentsBuilder {
+    let mut all = Schemas(ComponentsBuilder::new());
+    all.object::<Vm>("Vm").object::<Worker>("Worker").object::<Image>("Image").object::<Project>("Project");
+    all.object::<ServiceAccount>("ServiceAccount")
+        .object::<RoleBinding>("RoleBinding")
+        .object::<JoinToken>("JoinToken");
+    all.object::<Settings>("Settings").object::<Operation>("Operation");
+    all.object::<Event>("Event").object::<AuditRecord>("AuditRecord");
+    all.own::<VmSpec>()
+        .own::<VmStatus>()
+        .own::<WorkerSpec>()
+        .own::<WorkerStatus>()
+        .own::<ImageSpec>()
+        .own::<ImageStatus>();
+    all.own::<ProjectSpec>()
+        .own::<ServiceAccountSpec>()
+        .own::<ServiceAccountStatus>()
+        .own::<RoleBindingSpec>();
+    all.own::<JoinTokenSpec>().own::<JoinTokenStatus>().own::<SettingsSpec>().own::<OperationSpec>();
+    all.own::<OperationStatus>().own::<Empty>();
+    all.named::<NewObject<VmSpec>>("NewVm").named::<NewObject<ImageSpec>>("NewImage");
+    all.named::<NewObject<ProjectSpec>>("NewProject")
+        .named::<NewObject<ServiceAccountSpec>>("NewServiceAccount");
+    all.named::<NewObject<RoleBindingSpec>>("NewRoleBinding")
+        .named::<NewObject<JoinTokenSpec>>("NewJoinToken");
+    all.named::<PlacementPreview>("PlacementPreview").named::<AdoptRequest>("AdoptRequest");
+    all.named::<JoinRequest>("JoinRequest").named::<JoinAnswer>("JoinAnswer").named::<NewToken>("NewToken");
+    all.named::<Patch>("Patch").named::<Problem>("Problem").named::<WhoAmI>("WhoAmI");
+    all.named::<stream::Change>("Change").named::<stream::Control>("Control");
+    all.0
+}
+
+struct Schemas(ComponentsBuilder);
+
+impl Schemas {
+    /// A schema with all that it refers to.
+    fn named<T: ToSchema>(&mut self, name: &str) -> &mut Self {
+        let mut referred = Vec::new();
+        T::schemas(&mut referred);
+        let components = std::mem::take(&mut self.0).schemas_from_iter(referred);
+        self.0 = components.schema(name, T::schema());
+        self
+    }
+
+    /// A schema under the name of its type.
+    fn own<T: ToSchema>(&mut self) -> &mut Self {
+        self.named::<T>(&T::name())
+    }
+
+    /// A schema and the list of it.
+    fn object<T: ToSchema>(&mut self, name: &str) -> &mut Self {
+        self.named::<T>(name);
+        let list = ObjectBuilder::new()
+            .property("items", ArrayBuilder::new().items(Ref::from_schema_name(name)))
+            .property("revision", Ref::from_schema_name("Revision"))
+            .property("next", ObjectBuilder::new().schema_type(Type::String))
+            .required("items")
+            .required("revision");
+        self.0 = std::mem::take(&mut self.0).schema(format!("{name}List"), list.build());
+        self
+    }
+}
 
 /// The document.
 pub fn document() -> Document {
-    let mut document = Schemas::openapi();
-    document.info = InfoBuilder::new()
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let components = schemas().security_scheme("bearer", bearer).build();
+    let info = InfoBuilder::new()
         .title("Hostler")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some("One control plane for a herd of machines."))
@@ -44,10 +102,7 @@ pub fn document() -> Document {
     for route in ROUTES {
         paths = paths.path(route.path, PathItem::new(method(route.method), operation(route)));
     }
-    document.paths = paths.build();
-    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    document.components.get_or_insert_default().add_security_scheme("bearer", bearer);
-    document
+    OpenApiBuilder::new().info(info).paths(paths.build()).components(Some(components)).build()
 }
 
 fn method(method: Method) -> HttpMethod {
@@ -188,35 +243,35 @@ fn shape(route: R) -> Shape {
         R::Openapi | R::Version => get(""),
         R::WhoAmI => get("WhoAmI"),
         R::Join => send("JoinRequest", "JoinAnswer"),
-        R::ListWorkers => list("List_Worker"),
+        R::ListWorkers => list("WorkerList"),
         R::GetWorker => get("Worker"),
         R::PatchWorker => send("Patch", "Worker"),
         R::DeleteWorker => Shape { query: &[("confirmDead", "true: its VMs are taken for dead")], ..gone() },
         R::AdoptVm => make("AdoptRequest", "Vm"),
-        R::ListImages => list("List_Image"),
-        R::CreateImage => make("NewObject_ImageSpec", "Image"),
+        R::ListImages => list("ImageList"),
+        R::CreateImage => make("NewImage", "Image"),
         R::GetImage => get("Image"),
         R::PutImagePart => Shape { body: Some(""), body_type: BYTES, ..get("Image") },
         R::GetBlob => Shape { answer_type: BYTES, ..get("") },
-        R::ListProjects => list("List_Project"),
-        R::CreateProject => make("NewObject_ProjectSpec", "Project"),
+        R::ListProjects => list("ProjectList"),
+        R::CreateProject => make("NewProject", "Project"),
         R::GetProject => get("Project"),
-        R::ListServiceAccounts => list("List_ServiceAccount"),
-        R::CreateServiceAccount => make("NewObject_ServiceAccountSpec", "NewToken"),
+        R::ListServiceAccounts => list("ServiceAccountList"),
+        R::CreateServiceAccount => make("NewServiceAccount", "NewToken"),
         R::GetServiceAccount => get("ServiceAccount"),
         R::PatchServiceAccount => send("Patch", "ServiceAccount"),
         R::RotateToken => get("NewToken"),
-        R::ListRoleBindings => list("List_RoleBinding"),
-        R::CreateRoleBinding => make("NewObject_RoleBindingSpec", "RoleBinding"),
+        R::ListRoleBindings => list("RoleBindingList"),
+        R::CreateRoleBinding => make("NewRoleBinding", "RoleBinding"),
         R::GetRoleBinding => get("RoleBinding"),
-        R::ListJoinTokens => list("List_JoinToken"),
-        R::CreateJoinToken => make("NewObject_JoinTokenSpec", "JoinToken"),
+        R::ListJoinTokens => list("JoinTokenList"),
+        R::CreateJoinToken => make("NewJoinToken", "JoinToken"),
         R::GetSettings => get("Settings"),
         R::PatchSettings => send("Patch", "Settings"),
-        R::ListEvents => Shape { query: RECORDS, ..get("List_Event") },
-        R::ListOperations => list("List_Operation"),
+        R::ListEvents => Shape { query: RECORDS, ..get("EventList") },
+        R::ListOperations => list("OperationList"),
         R::GetOperation | R::CancelOperation => get("Operation"),
-        R::ListAudit => Shape { query: RECORDS, ..get("List_AuditRecord") },
+        R::ListAudit => Shape { query: RECORDS, ..get("AuditRecordList") },
         R::CreateBackup => Shape { status: "202", says: "It has begun", ..get("Operation") },
         R::Watch => Shape {
             answer_type: "text/event-stream",
@@ -227,13 +282,12 @@ fn shape(route: R) -> Shape {
             ],
             ..get("Change")
         },
-        R::ListAllVms | R::ListVms => list("List_Vm"),
-        R::CreateVm => Shape {
-            query: &[("dryRun", "true: only say where it would go")],
-            ..make("NewObject_VmSpec", "Vm")
-        },
+        R::ListAllVms | R::ListVms => list("VmList"),
+        R::CreateVm => {
+            Shape { query: &[("dryRun", "true: only say where it would go")], ..make("NewVm", "Vm") }
+        }
         R::GetVm | R::RestartVm => get("Vm"),
-        R::PutVm => send("NewObject_VmSpec", "Vm"),
+        R::PutVm => send("NewVm", "Vm"),
         R::PatchVm => send("Patch", "Vm"),
         R::DeleteVm => Shape { status: "202", says: "Its worker removes it (204: it is gone)", ..get("Vm") },
         R::GetVmLog => Shape { answer_type: BYTES, query: LOG, ..get("") },
