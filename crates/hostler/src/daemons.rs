@@ -1,39 +1,39 @@
-//! The parts that this program can run.
+//! What `cli` may start.
 
+use crate::{control, dev, work};
 use base::{Error, Result};
 use cli::{ControllerOptions, Daemons, DevOptions, RestoreOptions, WorkerOptions};
-use futures::future::{BoxFuture, FutureExt, ready};
+use futures::future::BoxFuture;
 use std::path::PathBuf;
 
-/// All parts.
+/// All parts of this program.
 pub struct Parts;
 
-fn missing<T: Send + 'static>(what: &str) -> BoxFuture<'static, Result<T>> {
-    ready(Err(Error::unavailable(format!("this program cannot run {what} yet")))).boxed()
-}
-
 impl Daemons for Parts {
-    fn dev(&self, _: DevOptions) -> BoxFuture<'static, Result<()>> {
-        missing("a cluster")
+    fn dev(&self, options: DevOptions) -> BoxFuture<'static, Result<()>> {
+        Box::pin(dev::run(options))
     }
 
-    fn controller(&self, _: ControllerOptions) -> BoxFuture<'static, Result<()>> {
-        missing("a controller")
+    fn controller(&self, options: ControllerOptions) -> BoxFuture<'static, Result<()>> {
+        Box::pin(control::run(options))
     }
 
-    fn worker(&self, _: WorkerOptions) -> BoxFuture<'static, Result<()>> {
-        missing("a worker")
+    fn worker(&self, options: WorkerOptions) -> BoxFuture<'static, Result<()>> {
+        Box::pin(work::run(options))
     }
 
-    fn shim(&self, _: PathBuf) -> u8 {
-        1
+    fn shim(&self, dir: PathBuf) -> u8 {
+        worker::shim::run(&dir)
     }
 
-    fn verify_backup(&self, _: PathBuf) -> BoxFuture<'static, Result<serde_json::Value>> {
-        missing("a check of a backup")
+    fn verify_backup(&self, file: PathBuf) -> BoxFuture<'static, Result<serde_json::Value>> {
+        Box::pin(async move {
+            let manifest = rt::task::blocking(move || store::sqlite::verify(&file)).await??;
+            serde_json::to_value(manifest).map_err(|e| Error::internal("the manifest cannot be shown").because(e))
+        })
     }
 
-    fn restore_backup(&self, _: RestoreOptions) -> BoxFuture<'static, Result<serde_json::Value>> {
-        missing("a restore")
+    fn restore_backup(&self, options: RestoreOptions) -> BoxFuture<'static, Result<serde_json::Value>> {
+        Box::pin(control::restore(options))
     }
 }
