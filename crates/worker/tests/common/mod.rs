@@ -91,8 +91,8 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         for pid in self.started.lock().unwrap().iter() {
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if command.starts_with(b"qemu-system") {
+            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if command.contains("qemu-system") {
                 let _ = rt::process::signal(*pid, rt::process::Signal::KILL);
             }
         }

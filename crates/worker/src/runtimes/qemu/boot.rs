@@ -86,7 +86,7 @@ pub(super) async fn boot(
 
 /// A QEMU that answers has built the machine; one that cannot ends about now, with the reason.
 async fn prove(dir: &Dir, run: &Run) -> Result<()> {
-    let ended = watch::by_shim(dir);
+    let ended = watch::by_shim(dir, run.number);
     tokio::pin!(ended);
     let end = tokio::select! {
         qmp = run.qmp() => match qmp {

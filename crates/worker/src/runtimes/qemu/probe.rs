@@ -15,6 +15,7 @@ use std::{
     process::Stdio,
     time::Duration,
 };
+use tokio::{io::AsyncReadExt, process::Child};
 
 /// For a QEMU that does nothing but answer questions.
 const ASK: Duration = Duration::from_secs(10);
@@ -62,18 +63,30 @@ async fn ask(arch: Arch, program: &Path, sandbox: bool) -> Result<(String, Vec<S
     if sandbox {
         command.args(["-sandbox", "on"]);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| process::cannot_start(&program.to_string_lossy(), &e))?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Error::internal("a pipe to QEMU is missing"));
     };
-    let qmp = Qmp::over(Box::new(tokio::io::join(stdout, stdin)), ASK).await?;
+    let qmp = match Qmp::over(Box::new(tokio::io::join(stdout, stdin)), ASK).await {
+        Ok(qmp) => qmp,
+        Err(e) => return Err(last_words(child).await.map_or(e.clone(), |said| e.because(said))),
+    };
     let types: Vec<MachineType> = serde_json::from_value(qmp.call("query-machines", json!({})).await?)
         .map_err(|e| Error::internal("QEMU's list of machines does not make sense").because(e))?;
     let version = qmp.version().to_owned();
     let _ = qmp.call("quit", json!({})).await;
     let _ = clock::timeout(ASK, "QEMU", child.wait()).await;
     Ok((version, machine_types(arch, types)))
+}
+
+/// What a QEMU said that does not answer.
+async fn last_words(mut child: Child) -> Option<String> {
+    let mut said = String::new();
+    let mut stderr = child.stderr.take()?;
+    let _ = child.start_kill();
+    let reading = clock::timeout(ASK, "reading", stderr.read_to_string(&mut said)).await;
+    reading.is_ok().then(|| said.trim().to_owned())
 }
 
 /// The one that the alias names is the newest; the others follow, so that machines made under them can keep them.
@@ -240,6 +253,14 @@ mod tests {
         let kept = found.machine_types.last().unwrap();
         assert_eq!(found.machine_type(Some(kept)).unwrap(), kept);
         assert_eq!(found.machine_type(Some("pc-q35-0.1")).unwrap(), found.machine_types[0]);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_work_says_why_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = script(dir.path(), "echo 'could not load module' >&2; exit 1");
+        let e = probe(Arch::Amd64, program, dir.path(), None).await.unwrap_err();
+        assert_eq!(e.cause.as_deref(), Some("could not load module"));
     }
 
     #[tokio::test]

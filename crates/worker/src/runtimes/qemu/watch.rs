@@ -14,7 +14,7 @@ const NO_SHIM: &str = "its shim has died: it runs on, but its serial console is 
 
 /// Resolves when the hypervisor has ended: by the word of its shim, and without one by watching the process.
 pub(super) async fn end(vm: &Vm, run: &Run) -> Exit {
-    if let Ok(exit) = by_shim(vm.dir()).await {
+    if let Ok(exit) = by_shim(vm.dir(), run.number).await {
         return exit;
     }
     let Pids { pid, start_ticks, .. } = run.pids;
@@ -37,11 +37,19 @@ pub(super) async fn end(vm: &Vm, run: &Run) -> Exit {
     exit
 }
 
-/// Waits for the word of the shim.
+/// Waits for the word of the shim, spoken or written.
 ///
 /// # Errors
 /// When it has none: it is dead, or dies before the hypervisor.
-pub(super) async fn by_shim(dir: &Dir) -> Result<Exit> {
+pub(super) async fn by_shim(dir: &Dir, run: u64) -> Result<Exit> {
+    match spoken(dir).await {
+        Ok(exit) => Ok(exit),
+        // It may have been about to leave when we came.
+        Err(e) => dir.exit(run)?.map(|written| written.exit).ok_or(e),
+    }
+}
+
+async fn spoken(dir: &Dir) -> Result<Exit> {
     let mut shim = Client::connect(&dir.file(Dir::SHIM_SOCKET)).await?;
     let mut status = shim.ask(&Request::Wait).await?;
     loop {
