@@ -78,11 +78,13 @@ prop_compose! {
 }
 
 fn any_settings() -> impl Strategy<Value = Settings> {
-    (select(vec![Profile::Pack, Profile::Spread]), 0..3_usize).prop_map(|(profile, max_held)| Settings {
+    let profile = select(vec![Profile::Pack, Profile::Spread]);
+    let times = (select(vec![0, 0, 20_000, 60_000]), select(vec![30_000, 300_000]));
+    (profile, 0..4_usize, times).prop_map(|(profile, max_held, (reserve_after_ms, patience_ms))| Settings {
         profile,
+        reserve_after_ms,
+        patience_ms,
         max_held,
-        reserve_after_ms: 60_000,
-        patience_ms: 300_000,
     })
 }
 
@@ -250,8 +252,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn books_agree_limits_hold_and_nothing_that_fits_waits(ops in vec(any_op(), 1..80)) {
-        let mut cluster = Cluster::new(Settings::default());
+    fn books_agree_limits_hold_and_nothing_that_fits_waits(
+        settings in any_settings(), ops in vec(any_op(), 1..80),
+    ) {
+        let mut cluster = Cluster::new(settings);
         let mut books = Books::default();
         for op in ops {
             books.apply(&mut cluster, op);
@@ -266,9 +270,9 @@ proptest! {
     }
 
     #[test]
-    fn the_same_input_gives_the_same_decisions(ops in vec(any_op(), 1..80)) {
+    fn the_same_input_gives_the_same_decisions(settings in any_settings(), ops in vec(any_op(), 1..80)) {
         let run = |ops: Vec<Op>| {
-            let mut cluster = Cluster::new(Settings::default());
+            let mut cluster = Cluster::new(settings);
             let mut books = Books::default();
             let steps = ops.into_iter().map(|op| {
                 let decisions = books.apply(&mut cluster, op);
