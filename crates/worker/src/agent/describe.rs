@@ -63,7 +63,10 @@ impl Vm {
         match action {
             Action::Fetch => (VmPhase::Assigned, "Fetching".into(), self.describe_fetch(host)),
             Action::Start => said(VmPhase::Assigned, "starting"),
-            Action::Delay => (VmPhase::Assigned, "Backoff".into(), describe_delay(view)),
+            Action::Delay => {
+                let message = format!("{}; starts again soon", self.why_not_before());
+                (VmPhase::Assigned, "Backoff".into(), message)
+            }
             Action::AwaitReady(run) => match self.silence(*run) {
                 Some(why) => (VmPhase::Failed, "ProbeTimeout".into(), why),
                 None => said(VmPhase::Starting, "waiting for the guest to answer"),
@@ -84,14 +87,6 @@ impl Vm {
             None => format!("fetching the image: {percent} %"),
         }
     }
-}
-
-fn describe_delay(view: &View<'_>) -> String {
-    let ended = view.machine.and_then(|m| match &m.phase {
-        Phase::Exited(exit) => Some(exit.reason.as_str()),
-        _ => None,
-    });
-    format!("{}; starts again soon", ended.unwrap_or("the last start failed"))
 }
 
 fn describe_idle(view: &View<'_>) -> Said {

@@ -1,6 +1,6 @@
 //! Commands in the guest: frames of the tunnel on one side, SSH on the other.
 
-use super::{Host, SYNTHETIC, vm::Vm};
+use super::{Host, SYNTHETIC, guest::Session, vm::Vm};
 use crate::runtimes::Target;
 use api::stream::{Control, ExecRequest};
 use base::{Code, Error, Result};
@@ -18,30 +18,68 @@ const GLANCE: Duration = Duration::from_secs(3);
 /// The longest wait for a guest.
 const LONGEST: u64 = 24 * 3600;
 
-/// Serves one command.
+/// Serves one command. What stands in its way refuses the tunnel; only what shows after a wait is said inside it,
+/// because a controller does not wait that long for a tunnel.
 pub async fn serve(host: &Arc<Host>, vm: &Arc<Vm>, request: ExecRequest, offer: Offer) -> Result<()> {
-    reachable(host, vm, request.wait).await?;
-    let session = vm.guest.log_in(host, vm).await?;
-    let exec = session.connection().exec(ssh_request(&request)?).await?;
-    let (reader, writer) = offer.accept()?.into_split();
-    let ended = bridge(exec, FrameReader::new(reader), FrameWriter::new(writer)).await;
-    if ended.is_ok() {
-        session.give_back();
+    match (answers(host, vm).await, request.wait) {
+        (Ok(()), _) => {
+            let started = start(host, vm, &request).await?;
+            let (reader, writer) = open(offer)?;
+            bridge(started, reader, writer).await.map_err(|e| moving(&e))
+        }
+        (Err(e), Some(seconds)) if may_pass(&e) => {
+            let (reader, writer) = open(offer)?;
+            let patience = Duration::from_secs(seconds.min(LONGEST));
+            let waited = async {
+                answers_within(host, vm, patience).await?;
+                start(host, vm, &request).await
+            };
+            let done = match waited.await {
+                Ok(started) => bridge(started, reader, writer).await,
+                Err(error) => say_last(writer, &Control::Error { error }).await,
+            };
+            done.map_err(|e| moving(&e))
+        }
+        (Err(e), _) => Err(e),
     }
-    ended.map_err(|e| Error::io("move a command's bytes through a tunnel", &e))
 }
 
-/// Returns when the guest answers: at once where it has before, else within `wait` seconds.
-async fn reachable(host: &Arc<Host>, vm: &Arc<Vm>, wait: Option<u64>) -> Result<()> {
-    let deadline = wait.map(|seconds| rt::clock::now() + Duration::from_secs(seconds.min(LONGEST)));
+type Reader = FrameReader<TunnelReader>;
+type Writer = FrameWriter<TunnelWriter>;
+
+fn open(offer: Offer) -> Result<(Reader, Writer)> {
+    let (reader, writer) = offer.accept()?.into_split();
+    Ok((FrameReader::new(reader), FrameWriter::new(writer)))
+}
+
+fn moving(error: &io::Error) -> Error {
+    Error::io("move a command's bytes through a tunnel", error)
+}
+
+/// A command that runs, and the connection it has for itself.
+struct Started {
+    exec: Exec,
+    session: Session,
+}
+
+async fn start(host: &Arc<Host>, vm: &Arc<Vm>, request: &ExecRequest) -> Result<Started> {
+    let request = ssh_request(request)?;
+    let session = vm.guest.log_in(host, vm).await?;
+    let exec = session.connection().exec(request).await?;
+    Ok(Started { exec, session })
+}
+
+/// Whether waiting may help.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.code, Code::Unavailable | Code::Conflict | Code::Timeout)
+}
+
+async fn answers_within(host: &Arc<Host>, vm: &Arc<Vm>, patience: Duration) -> Result<()> {
+    let since = rt::clock::now();
     loop {
-        let refusal = match answers(host, vm).await {
-            Ok(()) => return Ok(()),
-            Err(e) => e,
-        };
-        let final_ = !matches!(refusal.code, Code::Unavailable | Code::Conflict | Code::Timeout);
-        if final_ || deadline.is_none_or(|d| d <= rt::clock::now()) || host.vm(vm.uid).is_err() {
-            return Err(refusal);
+        match answers(host, vm).await {
+            Err(e) if may_pass(&e) && since.elapsed() < patience && host.vm(vm.uid).is_ok() => {}
+            answer => return answer,
         }
         rt::clock::sleep(Duration::from_millis(100)).await;
     }
@@ -98,11 +136,8 @@ fn variable(line: &str) -> Result<(String, String)> {
 
 /// Moves everything until the command has ended. The other side's end of its half is the end of the input; a reset is
 /// the end of everything.
-async fn bridge(
-    exec: Exec,
-    reader: FrameReader<TunnelReader>,
-    mut writer: FrameWriter<TunnelWriter>,
-) -> io::Result<()> {
+async fn bridge(started: Started, reader: Reader, mut writer: Writer) -> io::Result<()> {
+    let Started { exec, session } = started;
     let (sender, mut receiver) = exec.split();
     let last = {
         let input = input(reader, sender);
@@ -116,13 +151,19 @@ async fn bridge(
             },
         }
     };
-    let text = serde_json::to_vec(&last).map_err(io::Error::other)?;
+    session.give_back();
+    say_last(writer, &last).await
+}
+
+/// Says how it ended, and ends the tunnel.
+async fn say_last(mut writer: Writer, last: &Control) -> io::Result<()> {
+    let text = serde_json::to_vec(last).map_err(io::Error::other)?;
     writer.send_on(Channel::Control, &text).await?;
     writer.shutdown().await
 }
 
 /// The output, up to how the command ended.
-async fn output(receiver: &mut ExecReceiver, writer: &mut FrameWriter<TunnelWriter>) -> io::Result<Control> {
+async fn output(receiver: &mut ExecReceiver, writer: &mut Writer) -> io::Result<Control> {
     while let Some(event) = receiver.next().await {
         match event {
             ExecEvent::Stdout(bytes) => writer.send_on(Channel::Stdout, &bytes).await?,
@@ -134,7 +175,7 @@ async fn output(receiver: &mut ExecReceiver, writer: &mut FrameWriter<TunnelWrit
 }
 
 /// The input, until it ends. A command that takes no more leaves it unread: its end is on its way.
-async fn input(mut reader: FrameReader<TunnelReader>, sender: ExecSender) -> io::Result<()> {
+async fn input(mut reader: Reader, sender: ExecSender) -> io::Result<()> {
     while let Some((channel, bytes)) = reader.next_on_channel().await? {
         match channel {
             Channel::Stdin => drop(sender.stdin(bytes).await),

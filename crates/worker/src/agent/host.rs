@@ -182,7 +182,7 @@ impl Host {
     }
 
     /// Removes images that nobody needs: no VM here, wanted or not, and not the controller.
-    async fn collect(&self) -> Result<()> {
+    pub async fn collect(&self) -> Result<()> {
         let desires = self.desires();
         let mut keep: HashSet<Digest> = HashSet::new();
         for vm in self.all() {

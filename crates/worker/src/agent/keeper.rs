@@ -5,11 +5,22 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+use tokio::sync::Mutex;
+
+/// Writes of different files that may run at the same time, at most.
+const LANES: usize = 32;
 
 /// Where small JSON files are kept, whole and synced, for the owner's eyes only.
+///
+/// A write that nobody waits for any more still comes to its end on its thread, so writes of one file queue up in a lane:
+/// the last one asked for is the last one written.
 #[derive(Clone, Debug)]
-pub struct Keeper(Option<PathBuf>);
+pub struct Keeper {
+    dir: Option<PathBuf>,
+    lanes: Arc<[Arc<Mutex<()>>; LANES]>,
+}
 
 impl Keeper {
     /// Keeps files in `dir`, or nowhere.
@@ -17,21 +28,43 @@ impl Keeper {
         if let Some(dir) = &dir {
             rt::files::private_dir(&dir.join("records"))?;
         }
-        Ok(Keeper(dir))
+        Ok(Keeper { dir, lanes: Arc::default() })
     }
 
     /// The directory.
     pub fn dir(&self) -> Option<&Path> {
-        self.0.as_deref()
+        self.dir.as_deref()
     }
 
     /// Writes a file. It is on the disk when this returns.
     pub async fn save(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let Some(dir) = &self.0 else { return Ok(()) };
+        let Some(dir) = &self.dir else { return Ok(()) };
         let path = dir.join(name);
         let bytes = serde_json::to_vec(value)
             .map_err(|e| Error::internal(format!("cannot write {name}")).because(e))?;
-        rt::task::blocking(move || rt::files::write_atomic(&path, &bytes)).await?
+        self.in_lane(name, move || rt::files::write_atomic(&path, &bytes)).await?
+    }
+
+    /// Works on a file after all that was asked for before.
+    async fn in_lane<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let lane = name.bytes().fold(0, |sum: usize, b| sum.wrapping_mul(31).wrapping_add(b.into())) % LANES;
+        let turn = self.lanes[lane].clone().lock_owned().await;
+        rt::task::blocking(move || {
+            let _turn = turn; // until the work is done, whoever still waits for it
+            work()
+        })
+        .await
+    }
+
+    /// Waits until all that was asked for is written.
+    pub async fn settled(&self) {
+        for lane in &*self.lanes {
+            drop(lane.lock().await);
+        }
     }
 
     /// Reads a file; `None` where there is none.
@@ -39,7 +72,7 @@ impl Keeper {
     /// # Errors
     /// A file that is not understood is an error: acting without it could harm VMs.
     pub fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let Some(dir) = &self.0 else { return Ok(None) };
+        let Some(dir) = &self.dir else { return Ok(None) };
         let path = dir.join(name);
         let Some(bytes) = rt::files::read_optional(&path)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
@@ -51,7 +84,7 @@ impl Keeper {
 
     /// Reads all files of a directory below.
     pub fn load_all<T: DeserializeOwned>(&self, below: &str) -> Result<Vec<T>> {
-        let Some(dir) = &self.0 else { return Ok(Vec::new()) };
+        let Some(dir) = &self.dir else { return Ok(Vec::new()) };
         let list = dir.join(below);
         let entries = std::fs::read_dir(&list)
             .and_then(Iterator::collect::<io::Result<Vec<_>>>)
@@ -66,9 +99,9 @@ impl Keeper {
 
     /// Removes a file. One that is not there is not an error.
     pub async fn forget(&self, name: &str) -> Result<()> {
-        let Some(dir) = &self.0 else { return Ok(()) };
+        let Some(dir) = &self.dir else { return Ok(()) };
         let path = dir.join(name);
-        let removed = rt::task::blocking(move || std::fs::remove_file(path)).await?;
+        let removed = self.in_lane(name, move || std::fs::remove_file(path)).await?;
         match removed {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io(format_args!("remove {name}"), &e))

@@ -167,7 +167,7 @@ impl Agent {
     /// Ends all machines, asking the guests first: a `dev` cluster takes its machines with it. They start again with the
     /// next agent, if they are still wanted. The agent itself does nothing any more.
     pub async fn stop_machines(&self, grace: Duration) {
-        self.0.tasks.stop().await;
+        self.stop().await;
         let host = &self.0.host;
         let stops = host.runtimes.iter().flat_map(|runtime| {
             let live = runtime.list().into_iter().filter(|m| m.phase.is_live());
@@ -183,6 +183,7 @@ impl Agent {
     /// Ends the agent's tasks. Machines go on.
     pub async fn stop(&self) {
         self.0.tasks.stop().await;
+        self.0.host.keeper.settled().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Host, SYNTHETIC,
-    decide::Action,
+    decide::{Action, decide},
     describe::with_hint,
     probe,
     record::{Record, Rest},
@@ -33,7 +33,12 @@ pub async fn perform(host: &Arc<Host>, vm: &Arc<Vm>, action: Action) -> Result<(
         }
         Action::Remove => remove(host, vm).await,
         Action::Finish => finish(host, vm).await,
-        Action::Settle { run, rest } => settle(host, vm, run, rest).await,
+        Action::Settle { run, rest } => {
+            if rest.is_none() {
+                vm.forgive();
+            }
+            settle(host, vm, run, rest).await
+        }
     }
 }
 
@@ -60,16 +65,14 @@ async fn start(host: &Arc<Host>, vm: &Arc<Vm>) -> Result<()> {
             keep(host, &record).await;
             Ok(())
         }
-        Err(e) if work.spec.restart_policy == RestartPolicy::Never => {
-            let run = runtime.observe(vm.uid).map_or(0, |m| m.run);
-            let message = with_hint(&e);
-            let rest = Rest { phase: VmPhase::Failed, reason: "StartFailed".into(), message };
-            settle(host, vm, run, Some(rest)).await
-        }
         Err(e) => {
-            vm.slow_down();
             tracing::warn!(vm = %vm.uid, error = %e, "a start failed");
-            Ok(())
+            vm.slow_down(with_hint(&e));
+            let rest = Rest { phase: VmPhase::Failed, reason: "StartFailed".into(), message: with_hint(&e) };
+            let rests = work.spec.restart_policy == RestartPolicy::Never;
+            // What the attempt left is dealt with here, not by the policy for machines that ran.
+            let run = runtime.observe(vm.uid).map_or(0, |m| m.run);
+            settle(host, vm, run, rests.then_some(rest)).await
         }
     }
 }
@@ -81,7 +84,7 @@ async fn await_ready(host: &Arc<Host>, vm: &Arc<Vm>, run: u64) -> Result<()> {
         r.ready_at = Some(rt::clock::wall());
     });
     // Told before it is kept: people wait for this.
-    host.reports.vm(&vm.report(host, &Action::Idle, None));
+    host.reports.vm(&vm.report(host, &vm.view(host, decide), None));
     keep(host, &record).await;
     Ok(())
 }
@@ -116,9 +119,6 @@ async fn finish(host: &Arc<Host>, vm: &Arc<Vm>) -> Result<()> {
 }
 
 async fn settle(host: &Arc<Host>, vm: &Arc<Vm>, run: u64, rest: Option<Rest>) -> Result<()> {
-    if rest.is_none() {
-        vm.forgive();
-    }
     let record = vm.update(|r| {
         r.settled_run = run.max(r.settled_run);
         r.rest = rest;

@@ -38,6 +38,8 @@ struct Pace {
     backoff: Backoff,
     not_before: Option<Instant>,
     running_since: Option<Instant>,
+    /// Why the next start has to wait.
+    why: String,
     /// The run whose end was counted.
     counted: u64,
 }
@@ -45,13 +47,12 @@ struct Pace {
 impl Vm {
     /// A VM with this past.
     pub fn new(record: Record) -> Self {
-        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
         Vm {
             uid: record.uid,
             guest: Guest::default(),
             wake: Notify::new(),
             assignment: Mutex::default(),
-            pace: Mutex::new(Pace { backoff, not_before: None, running_since: None, counted: 0 }),
+            pace: Mutex::new(Pace::new()),
             silent: Mutex::default(),
             record: Mutex::new(record),
         }
@@ -59,8 +60,11 @@ impl Vm {
 
     /// Says what is wanted from now on; `None`: nobody wants anything.
     pub fn assign(&self, assignment: Option<Arc<Assignment>>) {
-        *self.assignment.lock() = assignment;
-        self.wake.notify_one();
+        let mut current = self.assignment.lock();
+        if *current != assignment {
+            *current = assignment;
+            self.wake.notify_one();
+        }
     }
 
     /// What is wanted.
@@ -123,12 +127,13 @@ impl Vm {
         let work = assignment.as_ref().and_then(|a| a.work.as_ref());
         let wanted = assignment.as_deref().and_then(wanted);
         let record = self.record();
+        let delayed = self.pace.lock().delayed(machine.as_ref(), &record);
         look(&View {
             wanted: wanted.as_ref(),
             machine: machine.as_ref(),
             record: &record,
             image_here: work.is_some_and(|w| host.images.has(w)),
-            delayed: self.pace.lock().delayed(machine.as_ref(), &record),
+            delayed,
         })
     }
 
@@ -137,9 +142,15 @@ impl Vm {
         self.pace.lock().not_before
     }
 
-    /// A start has failed: the next one waits.
-    pub fn slow_down(&self) {
+    /// Why not before.
+    pub fn why_not_before(&self) -> String {
+        self.pace.lock().why.clone()
+    }
+
+    /// A start has failed because of this: the next one waits.
+    pub fn slow_down(&self, why: String) {
         let mut pace = self.pace.lock();
+        pace.why = why;
         let delay = pace.backoff.delay();
         pace.not_before = Some(rt::clock::now() + delay);
     }
@@ -226,6 +237,11 @@ fn wanted(assignment: &Assignment) -> Option<Wanted> {
 }
 
 impl Pace {
+    fn new() -> Self {
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+        Pace { backoff, not_before: None, running_since: None, why: String::new(), counted: 0 }
+    }
+
     /// Counts what is new, and says whether the next start has to wait.
     fn delayed(&mut self, machine: Option<&Observed>, record: &Record) -> bool {
         match machine.map(|m| (&m.phase, m.run)) {
@@ -246,6 +262,7 @@ impl Pace {
         if run > self.counted {
             self.counted = run;
             if delays(exit) && run > record.settled_run {
+                self.why.clone_from(&exit.reason);
                 self.not_before = Some(rt::clock::now() + self.backoff.delay());
             }
         }

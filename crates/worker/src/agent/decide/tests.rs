@@ -151,11 +151,11 @@ fn records() -> impl Strategy<Value = Record> {
     let rest = Rest { phase: VmPhase::Failed, reason: "R".into(), message: String::new() };
     (any::<bool>(), 0_u64..4, 0_u64..4, 0_u64..4, 0_u64..3, prop::option::of(Just(rest))).prop_map(
         |(started, ready_run, script_run, settled_run, restarts_done, rest)| Record {
+            restarts_done,
             started,
             ready_run,
             script_run,
             settled_run,
-            restarts_done,
             rest,
             ..record()
         },
