@@ -2,7 +2,7 @@
 //! killed.
 //!
 //!     parts shim DIR
-//!     parts start STATE_DIR IMAGE UID
+//!     parts start STATE_DIR IMAGE UID [FAILPOINT]
 #![allow(clippy::disallowed_methods)] // it has an argv of its own
 
 use base::{ByteSize, Error, Name, Result, Secret};
@@ -19,7 +19,10 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     match args.as_slice() {
         [word, dir] if word == "shim" => ExitCode::from(shim::run(dir.as_ref())),
-        [word, state, image, uid] if word == "start" => {
+        [word, state, image, uid, failpoint @ ..] if word == "start" => {
+            if let Some(name) = failpoint.first() {
+                rt::failpoint::arm(&name.to_string_lossy());
+            }
             if let Err(e) = start(state.into(), image.into(), &uid.to_string_lossy()) {
                 tracing::error!("{e}");
             }

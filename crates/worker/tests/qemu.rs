@@ -74,6 +74,57 @@ async fn kill_9_of_the_agent_does_not_reach_the_guest() {
     assert!(!running(pid, ticks));
 }
 
+/// How many hypervisors of a machine there are. Processes are counted, not records.
+fn hypervisors(uid: base::Uid) -> usize {
+    let uid = uid.to_string();
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let commands = entries.filter_map(|e| std::fs::read_to_string(e.ok()?.path().join("cmdline")).ok());
+    commands.filter(|c| c.contains("qemu-system") && c.contains(&uid)).count()
+}
+
+#[tokio::test]
+async fn kill_9_of_the_agent_in_the_middle_of_a_start() {
+    let bench = Bench::new();
+    for milliseconds in [0, 10, 20, 40, 60, 80, 120, 200, 300] {
+        let uid = rt::ids::uid();
+        let mut agent = rt::process::command(common::parts());
+        agent.arg("start").args([bench.state(), bench.image.clone()]).arg(uid.to_string());
+        let mut agent = agent.spawn().unwrap();
+        rt::clock::sleep(Duration::from_millis(milliseconds)).await;
+        agent.kill().await.unwrap();
+
+        let qemu = bench.qemu();
+        qemu.adopt().await.unwrap();
+        let live = qemu.observe(uid).is_some_and(|o| o.phase.is_live());
+        assert_eq!(hypervisors(uid), usize::from(live), "after {milliseconds} ms");
+        bench.start(&qemu, &Machine { uid, ..bench.machine() }).await;
+        assert_eq!(hypervisors(uid), 1, "after {milliseconds} ms");
+        qemu.stop(uid, NOW).await.unwrap();
+        assert_eq!(hypervisors(uid), 0);
+        qemu.remove(uid).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_before_the_boot_leaves_a_machine_that_never_started() {
+    let bench = Bench::new();
+    let uid = rt::ids::uid();
+    let mut agent = rt::process::command(common::parts());
+    agent
+        .arg("start")
+        .args([bench.state(), bench.image.clone()])
+        .arg(uid.to_string())
+        .arg("worker.vm.recorded");
+    let ended = agent.status().await.unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
+    let qemu = bench.qemu();
+    qemu.adopt().await.unwrap();
+    assert_eq!(exited(&qemu, uid).await.cause, ExitCause::NeverStarted);
+    let started = bench.start(&qemu, &Machine { uid, ..bench.machine() }).await;
+    assert_eq!(started.run, 2);
+    qemu.stop(uid, NOW).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_guest_that_ignores_the_power_button_is_ended() {
     let bench = Bench::new();
@@ -198,6 +249,7 @@ async fn a_restart_of_the_host_is_said() {
     let bench = Bench::new();
     let (machine, qemu) = (bench.machine(), bench.qemu());
     let started = bench.start(&qemu, &machine).await;
+    logged(&qemu, machine.uid, "guest boot 0").await;
     drop(qemu);
     for pid in [started.shim_pid.unwrap(), started.pid.unwrap()] {
         let ticks = start_ticks(pid);

@@ -35,7 +35,7 @@ async fn host_key(bench: &Bench) -> (Secret, String) {
 }
 
 #[tokio::test]
-async fn a_linux_guest_answers_ssh_and_powers_off() {
+async fn qemu_boots_linux_which_answers_ssh_and_powers_off() {
     let bench = Bench::new();
     let (host_key_private, host_key_public) = host_key(&bench).await;
     let machine = Machine {

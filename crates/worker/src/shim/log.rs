@@ -35,9 +35,13 @@ impl BoundedLog {
         if self.length >= self.part {
             self.rotate()?;
         }
-        self.file.write_all(bytes)?;
-        self.length += bytes.len() as u64;
-        Ok(())
+        let written = self.file.write_all(bytes);
+        // A full disk may have taken a part of it: offsets must stay true.
+        self.length = match written {
+            Ok(()) => self.length + bytes.len() as u64,
+            Err(_) => self.file.metadata()?.len(),
+        };
+        written
     }
 
     /// Reads from an offset, at most `limit` bytes. A log that does not exist is empty.

@@ -16,6 +16,12 @@ _start:
     out %ax, %dx
     mov $0x42, %ah            # read sector 1 to 0x8000
     call disk
+    mov 0x8000, %bl
+    incb 0x8000
+    mov $0x4300, %ax          # write the next count before saying this one
+    push %bx
+    call disk
+    pop %bx
     mov $message + 0x7c00, %si
 print:
     lodsb
@@ -24,14 +30,11 @@ print:
     call put
     jmp print
 count:
-    mov 0x8000, %al
+    mov %bl, %al
     add $'0', %al
     call put
     mov $'\n', %al
     call put
-    incb 0x8000
-    mov $0x4300, %ax          # write it back
-    call disk
 loop:
     mov $0x3fd, %dx           # typed?
     in %dx, %al

@@ -22,15 +22,18 @@ pub(super) async fn watch(vm: &Vm, run: &Run) {
 
 async fn listen(vm: &Vm, run: &Run, qmp: &Qmp) {
     let mut events = qmp.events();
-    let status = qmp.call("query-status", json!({})).await.unwrap_or_default();
-    if status["status"] == "io-error" {
-        resume(vm, run, qmp).await;
-    }
     loop {
-        match events.recv().await {
-            Ok(e) if e.name == "BLOCK_IO_ERROR" && e.data["action"] == "stop" => resume(vm, run, qmp).await,
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+        // Asked each time: one full disk makes many events, and an agent that comes later gets none.
+        let status = qmp.call("query-status", json!({})).await.unwrap_or_default();
+        if status["status"] == "io-error" {
+            resume(vm, run, qmp).await;
+        }
+        loop {
+            match events.recv().await {
+                Ok(e) if e.name == "BLOCK_IO_ERROR" && e.data["action"] == "stop" => break,
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
         }
     }
 }
