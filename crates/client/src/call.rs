@@ -14,7 +14,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// Long enough for anything that is not a stream.
-const WHOLE_CALL: Duration = Duration::from_secs(60);
+const WHOLE_CALL: Duration = Duration::from_mins(1);
+/// How often an answer may break in the middle.
+const BROKEN_ANSWERS: u32 = 2;
 /// No problem is longer.
 const MAX_PROBLEM: usize = 1 << 20;
 
@@ -139,21 +141,33 @@ impl Call {
         if raw.body.is_empty() { Ok(None) } else { decode(&url, &raw).map(Some) }
     }
 
-    /// Sends it and gives the answer as it comes.
+    /// Sends it and gives the answer as it comes. An answer that breaks in the middle is asked for again where that is
+    /// safe.
     pub async fn raw(self) -> Result<Raw> {
         let limit = if matches!(self.body, Body::File(_)) { None } else { Some(WHOLE_CALL) };
-        let url = self.client.url().to_owned();
-        let Some(response) = self.attempts(&Way::Plain(limit)).await? else {
-            return Ok(Raw::gone());
-        };
-        let request_id = request_id(&response);
-        let status = response.status().as_u16();
-        let content_type = text_header(&response, header::CONTENT_TYPE.as_str());
-        let body = response
-            .bytes()
-            .await
-            .map_err(|e| Error { error: explain::transport(&url, &e), request_id: request_id.clone() })?;
-        Ok(Raw { status, content_type, request_id, body })
+        let mut broken = 0;
+        loop {
+            let Some(response) = self.attempts(&Way::Plain(limit)).await? else {
+                return Ok(Raw::gone());
+            };
+            let mut raw = Raw {
+                status: response.status().as_u16(),
+                content_type: text_header(&response, header::CONTENT_TYPE.as_str()),
+                request_id: request_id(&response),
+                body: Bytes::new(),
+            };
+            match response.bytes().await {
+                Ok(body) => {
+                    raw.body = body;
+                    return Ok(raw);
+                }
+                Err(_) if self.repeatable() && broken < BROKEN_ANSWERS => broken += 1,
+                Err(e) => {
+                    let error = self.doubt(explain::transport(self.client.url(), &e)).error;
+                    return Err(Error { error, request_id: raw.request_id.into() });
+                }
+            }
+        }
     }
 
     /// Sends it and gives the answer once its head is there. For bodies without an end.
@@ -178,9 +192,9 @@ impl Call {
     }
 
     /// `None` where a repeated DELETE finds that the first one, whose answer was lost, did it.
-    async fn attempts(mut self, way: &Way) -> Result<Option<Response>> {
-        if let Some(wrong) = self.wrong.take() {
-            return Err(wrong.into());
+    async fn attempts(&self, way: &Way) -> Result<Option<Response>> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone().into());
         }
         let retry = self.client.0.retry;
         let started = rt::clock::now();
@@ -301,7 +315,7 @@ fn decode<T: DeserializeOwned>(url: &str, raw: &Raw) -> Result<T> {
         error: Failure::internal(format!("{url} sent an answer that this program does not understand"))
             .because(e)
             .hint("compare `hostler version` with the controller's: one of them may be older"),
-        request_id: raw.request_id.clone(),
+        request_id: raw.request_id.as_str().into(),
     })
 }
 
@@ -333,7 +347,7 @@ async fn problem(url: &str, mut response: Response) -> Error {
     if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
         let mut error = Error::from(problem);
         if error.request_id.is_empty() {
-            error.request_id = request_id;
+            error.request_id = request_id.into();
         }
         return error;
     }
@@ -341,5 +355,5 @@ async fn problem(url: &str, mut response: Response) -> Error {
     let code = code.unwrap_or(if status < 500 { Code::Invalid } else { Code::Unavailable });
     let error = Failure::new(code, format!("{url} answered with HTTP status {status} and no explanation"))
         .hint("is that address a controller, or something before it?");
-    Error { error, request_id }
+    Error { error, request_id: request_id.into() }
 }

@@ -12,7 +12,7 @@ pub struct Error {
     /// What went wrong.
     pub error: base::Error,
     /// The server's id of the request, as in its audit records; empty where it did not answer.
-    pub request_id: String,
+    pub request_id: Box<str>,
 }
 
 impl Error {
@@ -24,13 +24,13 @@ impl Error {
 
 impl From<base::Error> for Error {
     fn from(error: base::Error) -> Self {
-        Error { error, request_id: String::new() }
+        Error { error, request_id: Box::default() }
     }
 }
 
 impl From<api::Problem> for Error {
     fn from(problem: api::Problem) -> Self {
-        Error { request_id: problem.request_id.clone(), error: problem.into() }
+        Error { request_id: problem.request_id.as_str().into(), error: problem.into() }
     }
 }
 

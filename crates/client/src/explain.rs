@@ -17,9 +17,6 @@ pub(crate) fn transport(url: &str, error: &reqwest::Error) -> Error {
             .because(cause)
             .hint("is the controller running there? `hostler context list` shows the addresses we know");
     }
-    if error.is_decode() {
-        return Error::internal(format!("{url} sent an answer that cannot be read")).because(cause);
-    }
     Error::unavailable(format!("the connection to {url} broke")).because(cause).hint("try again")
 }
 

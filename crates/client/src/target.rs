@@ -7,7 +7,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The server sends something at least every 10 s on every stream of ours.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE: Duration = Duration::from_mins(1);
 
 /// How often, and for how long, a request that is safe to repeat is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

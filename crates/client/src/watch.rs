@@ -44,7 +44,7 @@ impl Client {
             },
             connection: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             silent_since: None,
         }
     }
@@ -106,7 +106,7 @@ impl Watch {
         let request_id = self.connection.as_ref().map(|c| c.request_id.clone()).unwrap_or_default();
         let unreadable = |e: &dyn std::fmt::Display| Error {
             error: Failure::internal("the server sent a change that cannot be read").because(e),
-            request_id: request_id.clone(),
+            request_id: request_id.as_str().into(),
         };
         if event.name == "error" {
             self.connection = None;
