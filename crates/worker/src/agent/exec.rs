@@ -64,8 +64,7 @@ struct Started {
 
 async fn start(host: &Arc<Host>, vm: &Arc<Vm>, request: &ExecRequest) -> Result<Started> {
     let request = ssh_request(request)?;
-    let session = vm.guest.log_in(host, vm).await?;
-    let exec = session.connection().exec(request).await?;
+    let (session, exec) = vm.guest.exec(host, vm, request).await?;
     Ok(Started { exec, session })
 }
 

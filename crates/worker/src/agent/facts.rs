@@ -22,8 +22,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Finds out what is here.
-    pub async fn find(options: AgentOptions, runtimes: &[Arc<dyn Runtime>]) -> Result<Self> {
+    /// What is known without a look at the runtimes.
+    pub async fn new(options: AgentOptions, runtimes: &[Arc<dyn Runtime>]) -> Result<Self> {
         let capacity = capacity(&options)?;
         let reserve = match &options.reserve {
             Some(reserve) => reserve.clone(),
@@ -44,9 +44,7 @@ impl Facts {
             capabilities: Vec::new(),
         };
         let failures = runtimes.iter().map(|r| Some(Error::unavailable(r.name()))).collect();
-        let mut facts = Facts { options, host, failures, conditions: Vec::new() };
-        facts.probe(runtimes).await;
-        Ok(facts)
+        Ok(Facts { options, host, failures, conditions: Vec::new() })
     }
 
     /// The host.
@@ -59,7 +57,7 @@ impl Facts {
         self.conditions.clone()
     }
 
-    /// Looks again: a missing program may have been installed, a disk filled.
+    /// Looks at it, now and again: a missing program may have been installed, a disk filled.
     pub async fn look(&mut self, runtimes: &[Arc<dyn Runtime>]) {
         if self.failures.iter().any(Option::is_some) {
             self.probe(runtimes).await;

@@ -5,15 +5,23 @@ use crate::runtimes::Target;
 use api::assignment::Work;
 use base::{Result, Secret};
 use parking_lot::Mutex;
-use ssh::{Auth, Connection, HostKeyCheck, KeyPair, Options};
-use std::sync::Arc;
+use rt::clock::Instant;
+use ssh::{Auth, Connection, Exec, ExecRequest, HostKeyCheck, KeyPair, Options};
+use std::{sync::Arc, time::Duration};
 
 /// Idle connections kept per VM. A login costs a slow guest tens of milliseconds.
 const IDLE: usize = 1;
+/// How long they are kept.
+const KEPT: Duration = Duration::from_mins(1);
 
 /// The idle connections of one guest. Each is used by one command at a time, so that none waits for another's reader.
 #[derive(Clone, Default)]
-pub struct Guest(Arc<Mutex<Vec<Connection>>>);
+pub struct Guest(Arc<Mutex<Vec<Idle>>>);
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
 
 /// A connection for one command. Dropped without [`Session::give_back`], it ends.
 pub struct Session {
@@ -22,16 +30,28 @@ pub struct Session {
 }
 
 impl Guest {
-    /// A connection that nobody else uses.
-    pub async fn log_in(&self, host: &Host, vm: &Vm) -> Result<Session> {
-        loop {
-            let idle = self.0.lock().pop();
-            match idle {
-                Some(connection) if connection.is_closed() => {}
-                Some(connection) => return Ok(Session { connection, guest: self.clone() }),
-                None => break,
+    /// Starts a command on a connection that nobody else uses.
+    pub async fn exec(&self, host: &Host, vm: &Vm, request: ExecRequest) -> Result<(Session, Exec)> {
+        if let Some(session) = self.idle() {
+            match session.connection.exec(request.clone()).await {
+                Ok(exec) => return Ok((session, exec)),
+                // The guest may have been restarted from inside, which nobody has noticed yet.
+                Err(error) => tracing::debug!(vm = %vm.uid, %error, "an idle connection was of no use"),
             }
         }
+        let session = self.log_in(host, vm).await?;
+        let exec = session.connection.exec(request).await?;
+        Ok((session, exec))
+    }
+
+    fn idle(&self) -> Option<Session> {
+        let mut idle = self.0.lock();
+        let found = std::iter::from_fn(|| idle.pop()).find(|i| !i.connection.is_closed())?;
+        Some(Session { connection: found.connection, guest: self.clone() })
+    }
+
+    /// A new connection.
+    async fn log_in(&self, host: &Host, vm: &Vm) -> Result<Session> {
         let (_, work) = vm.work()?;
         let stream = vm.need_runtime(host)?.connect(vm.uid, Target::Port(22)).await?;
         // Boxed: the handshake is large, and thousands of VMs have a task that may need one.
@@ -48,19 +68,19 @@ impl Guest {
     pub fn forget(&self) {
         self.0.lock().clear();
     }
+
+    /// Ends what has been idle for long.
+    pub fn tidy(&self) {
+        self.0.lock().retain(|idle| idle.since.elapsed() < KEPT);
+    }
 }
 
 impl Session {
-    /// The connection.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
     /// Keeps the connection for the next command.
     pub fn give_back(self) {
         let mut idle = self.guest.0.lock();
         if idle.len() < IDLE && !self.connection.is_closed() {
-            idle.push(self.connection);
+            idle.push(Idle { connection: self.connection, since: rt::clock::now() });
         }
     }
 }

@@ -50,7 +50,7 @@ impl Host {
         Ok(Arc::new(Host {
             images: Images::open(&keeper, source)?,
             reports: Reports::new(options.heartbeat),
-            facts: tokio::sync::Mutex::new(Facts::find(options, &runtimes).await?),
+            facts: tokio::sync::Mutex::new(Facts::new(options, &runtimes).await?),
             desires: Mutex::new(Arc::new(desires)),
             vms: Mutex::default(),
             keeper,
@@ -234,6 +234,7 @@ async fn watch(host: Arc<Host>) {
     loop {
         rt::clock::sleep(LOOK).await;
         host.look().await;
+        host.all().iter().for_each(|vm| vm.guest.tidy());
         if let Err(error) = host.collect().await {
             tracing::warn!(%error, "images could not be collected");
         }

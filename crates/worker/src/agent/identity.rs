@@ -40,6 +40,9 @@ pub struct Identity {
     /// Raised at each start of the agent.
     #[serde(default)]
     pub starts: u64,
+    /// The hash of the join token that was used.
+    #[serde(default)]
+    joined_with: String,
 }
 
 impl Identity {
@@ -51,6 +54,19 @@ impl Identity {
     /// Keeps it.
     pub async fn save(&self, keeper: &Keeper) -> Result<()> {
         keeper.save(FILE, self).await
+    }
+
+    /// Whether it joined with this token.
+    pub fn joined_with(&self, token: &JoinToken) -> bool {
+        JoinToken::matches(&token.secret, &self.joined_with)
+    }
+
+    /// Whether the controller still knows this worker: anything but a clear no is a yes.
+    pub async fn is_known(&self) -> bool {
+        let Ok(client) = http_client(&self.url, || link::pki::client_tls_ca(&self.ca)) else { return true };
+        let url = format!("{}{}", self.url, RouteId::WhoAmI.path(&[]));
+        let asked = client.get(url).bearer_auth(self.token.expose_secret()).timeout(Duration::from_secs(10));
+        !asked.send().await.is_ok_and(|r| r.status() == reqwest::StatusCode::UNAUTHORIZED)
     }
 
     /// `host:port` of the controller.
@@ -97,6 +113,7 @@ pub async fn join(keeper: &Keeper, url: &str, name: &Name, token: &Secret) -> Re
         )
         .hint("make a join token on this controller: hostler worker join-token"));
     }
+    let before = Identity::load(keeper)?.map_or(0, |i| i.starts);
     let identity = Identity {
         version: VERSION,
         uid: answer.uid,
@@ -106,7 +123,8 @@ pub async fn join(keeper: &Keeper, url: &str, name: &Name, token: &Secret) -> Re
         certificate: answer.certificate,
         key: key.key_pem,
         token: answer.token,
-        starts: 0,
+        starts: before,
+        joined_with: invitation.hash(),
     };
     identity.save(keeper).await?;
     Ok(identity)

@@ -119,15 +119,21 @@ async fn attempt(host: &Arc<Host>, vm: &Arc<Vm>, words: Words, limit: Duration) 
 
 async fn try_command(host: &Arc<Host>, vm: &Arc<Vm>, command: &str) -> Result<()> {
     let running = async {
-        let session = vm.guest.log_in(host, vm).await?;
-        let request = ssh::ExecRequest::command(command);
-        let output = session.connection().output(request, bytes::Bytes::new(), 4096).await?;
-        session.give_back();
-        if output.success() {
-            Ok(())
-        } else {
-            Err(Error::unavailable(format!("it ended with {:?}", output.code)))
+        let (session, exec) = vm.guest.exec(host, vm, ssh::ExecRequest::command(command)).await?;
+        let (_sender, mut receiver) = exec.split();
+        while let Some(event) = receiver.next().await {
+            match event {
+                ssh::ExecEvent::Exit { code: Some(0), .. } => {
+                    session.give_back();
+                    return Ok(());
+                }
+                ssh::ExecEvent::Exit { code, .. } => {
+                    return Err(Error::unavailable(format!("it ended with {code:?}")));
+                }
+                _ => {}
+            }
         }
+        Err(receiver.lost())
     };
     rt::clock::timeout(COMMAND, "the probe's command", running).await?
 }

@@ -48,10 +48,7 @@ impl Worker {
     pub async fn start(options: RunOptions) -> Result<Self> {
         let lock = options.agent.state_dir.as_deref().map(DirLock::take).transpose()?;
         let keeper = Keeper::new(options.agent.state_dir.clone())?;
-        let mut identity = match Identity::load(&keeper)? {
-            Some(known) => known_again(known, &options)?,
-            None => first_time(&keeper, &options).await?,
-        };
+        let mut identity = identify(&keeper, &options).await?;
         identity.starts += 1;
         identity.save(&keeper).await?;
         let agent = Agent::start(options.agent.clone(), source(&options.agent, &identity)?).await?;
@@ -89,20 +86,27 @@ impl Worker {
     }
 }
 
-/// A worker that has joined may be told another address of the same controller, but not another controller.
-fn known_again(mut identity: Identity, options: &RunOptions) -> Result<Identity> {
-    if let Some(token) = &options.join_token {
-        let token: JoinToken = token.expose_secret().parse()?;
-        if token.ca_pin != pin_of(&identity.ca)? {
-            return Err(Error::conflict("this worker belongs to another controller")
-                .because(format!("it joined {}, whose CA is not that of the join token", identity.url))
-                .hint("use a state directory of its own for each controller: --data-dir"));
-        }
-    }
+/// Who this worker is. One that has joined may be told another address of its controller, and joins again where that
+/// has forgotten it, but does not change to another controller.
+async fn identify(keeper: &Keeper, options: &RunOptions) -> Result<Identity> {
+    let Some(mut identity) = Identity::load(keeper)? else {
+        return first_time(keeper, options).await;
+    };
     if let Some(url) = &options.url {
         url.trim_end_matches('/').clone_into(&mut identity.url);
     }
-    Ok(identity)
+    let Some(text) = &options.join_token else { return Ok(identity) };
+    let token: JoinToken = text.expose_secret().parse()?;
+    if token.ca_pin != pin_of(&identity.ca)? {
+        return Err(Error::conflict("this worker belongs to another controller")
+            .because(format!("it joined {}, whose CA is not that of the join token", identity.url))
+            .hint("use a state directory of its own for each controller: --data-dir"));
+    }
+    if identity.joined_with(&token) || identity.is_known().await {
+        return Ok(identity);
+    }
+    tracing::info!(worker = %identity.name, "the controller has forgotten this worker; it joins again");
+    join(keeper, &identity.url, &options.name, text).await
 }
 
 async fn first_time(keeper: &Keeper, options: &RunOptions) -> Result<Identity> {

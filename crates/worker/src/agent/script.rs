@@ -44,8 +44,7 @@ async fn run_logged(
     script: &StartupScript,
     log: &mut Option<BoundedLog>,
 ) -> Result<Option<String>> {
-    let session = vm.guest.log_in(host, vm).await?;
-    let exec = session.connection().exec(ExecRequest::command(LOGIN_SHELL)).await?;
+    let (session, exec) = vm.guest.exec(host, vm, ExecRequest::command(LOGIN_SHELL)).await?;
     let (sender, mut receiver) = exec.split();
     let text = text(script)?;
     let feed = async {

@@ -21,7 +21,11 @@ use link::{
     pki::{Ca, JoinToken, WorkerKey, client_tls_worker, server_tls},
     worker_side::Dial,
 };
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -34,6 +38,7 @@ const BLOB: &[u8] = b"0123456789";
 pub struct Controller {
     pub address: SocketAddr,
     pub ca: Arc<Ca>,
+    forget: Arc<AtomicBool>,
     sessions: Arc<Sessions>,
     admitted: tokio::sync::Mutex<mpsc::UnboundedReceiver<Session>>,
     _task: rt::task::Task<()>,
@@ -48,9 +53,10 @@ impl Controller {
         let address = listener.local_addr().unwrap();
         let sessions = Arc::new(Sessions::new(Welcome::default(), KeepAlive::default()));
         let (send, admitted) = mpsc::unbounded_channel();
-        let task =
-            rt::task::spawn("controller", serve(listener, acceptor, ca.clone(), sessions.clone(), send));
-        Controller { address, ca, sessions, admitted: tokio::sync::Mutex::new(admitted), _task: task }
+        let parts = Parts { ca: ca.clone(), forget: Arc::default(), sessions: sessions.clone(), send };
+        let forget = parts.forget.clone();
+        let task = rt::task::spawn("controller", serve(listener, acceptor, parts));
+        Controller { address, ca, forget, sessions, admitted: tokio::sync::Mutex::new(admitted), _task: task }
     }
 
     /// The next session that comes up.
@@ -60,38 +66,32 @@ impl Controller {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    acceptor: Acceptor,
+#[derive(Clone)]
+struct Parts {
     ca: Arc<Ca>,
+    /// Whether no worker is known any more.
+    forget: Arc<AtomicBool>,
     sessions: Arc<Sessions>,
     send: mpsc::UnboundedSender<Session>,
-) {
+}
+
+async fn serve(listener: TcpListener, acceptor: Acceptor, parts: Parts) {
     let group = Group::new();
     loop {
         let (tcp, _) = listener.accept().await.unwrap();
-        group.spawn(
-            "connection",
-            connection(tcp, acceptor.clone(), ca.clone(), sessions.clone(), send.clone()),
-        );
+        group.spawn("connection", connection(tcp, acceptor.clone(), parts.clone()));
     }
 }
 
-async fn connection(
-    tcp: TcpStream,
-    acceptor: Acceptor,
-    ca: Arc<Ca>,
-    sessions: Arc<Sessions>,
-    send: mpsc::UnboundedSender<Session>,
-) {
+async fn connection(tcp: TcpStream, acceptor: Acceptor, parts: Parts) {
     match acceptor.accept(tcp).await {
         Ok(Connection::Link(incoming)) => {
-            if let Ok(Admitted::Session(session)) = sessions.admit(incoming).await {
-                let _ = send.send(session);
+            if let Ok(Admitted::Session(session)) = parts.sessions.admit(incoming).await {
+                let _ = parts.send.send(session);
             }
         }
         Ok(Connection::Api { stream, .. }) => {
-            let service = service_fn(move |request| answer(request, ca.clone()));
+            let service = service_fn(move |request| answer(request, parts.clone()));
             let executor = hyper_util::rt::TokioExecutor::new();
             let builder = hyper_util::server::conn::auto::Builder::new(executor);
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -100,7 +100,7 @@ async fn connection(
     }
 }
 
-async fn answer(request: Request<Incoming>, ca: Arc<Ca>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, parts: Parts) -> Result<Response<Full<Bytes>>, Infallible> {
     let respond = |status: StatusCode, body: Vec<u8>| {
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
@@ -114,13 +114,17 @@ async fn answer(request: Request<Incoming>, ca: Arc<Ca>) -> Result<Response<Full
             return respond(StatusCode::CONFLICT, serde_json::to_vec(&problem).unwrap());
         }
         let uid = rt::ids::uid();
-        let certificate = ca.issue_worker(uid, &join.csr).unwrap();
-        let ca = ca.certificate_pem().to_owned();
+        let certificate = parts.ca.issue_worker(uid, &join.csr).unwrap();
+        let ca = parts.ca.certificate_pem().to_owned();
         let answer = JoinAnswer { uid, certificate, ca, token: Secret::new("secret-of-worker") };
         return respond(StatusCode::OK, serde_json::to_vec(&answer).unwrap());
     }
     let header = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
     assert_eq!(header("authorization").unwrap(), "Bearer secret-of-worker");
+    if request.uri().path() == "/v1/whoami" {
+        let known = !parts.forget.load(Ordering::SeqCst);
+        return respond(if known { StatusCode::OK } else { StatusCode::UNAUTHORIZED }, b"{}".to_vec());
+    }
     let range = header("range").unwrap();
     let from: usize = range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse().unwrap();
     let digest = api::routes::encode(&Digest::of(BLOB).to_string());
@@ -196,6 +200,15 @@ async fn a_worker_joins_once_and_serves_its_controller() {
     assert_eq!((worker.identity().uid, worker.identity().starts), (first, 2));
     assert_eq!(controller.session().await.worker(), first);
     assert!(controller.sessions.get(first).is_some());
+    worker.stop().await;
+    // Another token changes nothing while the controller knows the worker.
+    let worker = Worker::start(options(&controller, &dir)).await.unwrap();
+    assert_eq!(worker.identity().uid, first);
+    worker.stop().await;
+    controller.forget.store(true, Ordering::SeqCst);
+    let worker = Worker::start(options(&controller, &dir)).await.unwrap();
+    assert_ne!(worker.identity().uid, first);
+    assert_eq!(worker.identity().starts, 4);
 }
 
 #[tokio::test]
