@@ -12,6 +12,13 @@ use base::{Error, Secret};
 use client::{Client, Key, Options};
 use std::{fs, path::PathBuf};
 
+/// The contexts and the file that they are in.
+pub fn load_contexts() -> Result<(PathBuf, Contexts)> {
+    let path = env::config_file()?;
+    let contexts = Contexts::load(&path)?;
+    Ok((path, contexts))
+}
+
 /// One run of the program.
 #[derive(Debug)]
 pub struct App {
@@ -29,20 +36,13 @@ impl App {
         App { global, printer }
     }
 
-    /// The contexts and the file that they are in.
-    pub fn contexts(&self) -> Result<(PathBuf, Contexts)> {
-        let path = env::config_file()?;
-        let contexts = Contexts::load(&path)?;
-        Ok((path, contexts))
-    }
-
     /// The context to use: the one named, else the current one. With `--url` alone there is none, so that no token goes
     /// where it does not belong.
     pub fn context(&self) -> Result<Option<Context>> {
         if self.global.url.is_some() && self.global.context.is_none() {
             return Ok(None);
         }
-        let (_, contexts) = self.contexts()?;
+        let (_, contexts) = load_contexts()?;
         match self.global.context.as_ref().or(contexts.current.as_ref()) {
             Some(name) => Ok(Some(contexts.get(name)?.clone())),
             None => Ok(None),

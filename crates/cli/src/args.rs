@@ -80,7 +80,7 @@ pub struct Global {
     pub no_input: bool,
     /// What to log to stderr: error, warn, info, debug, or a filter such as client=debug
     #[arg(long, global = true, value_name = "FILTER", env = "HOSTLER_LOG", hide_env = true)]
-    pub log: Option<String>,
+    pub log_filter: Option<String>,
 }
 
 /// How data is written.

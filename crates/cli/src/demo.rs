@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Manifest {
-    architecture: String,
+    arch: String,
     command_line: String,
     kernel: Part,
     initrd: Part,
@@ -66,7 +66,7 @@ async fn import(printer: &Printer, client: &Client, dir: &Path) -> Result<()> {
     if there.is_none() {
         let spec = ImageSpec {
             format: ImageFormat::Kernel,
-            arch: manifest.architecture,
+            arch: manifest.arch,
             os: "linux".into(),
             command_line: manifest.command_line,
             user: "hostler".into(),

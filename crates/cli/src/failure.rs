@@ -20,7 +20,7 @@ pub const OURS: u8 = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What went wrong, and which request it was.
-    pub error: client::Error,
+    pub error: Box<client::Error>,
     /// An exit code other than that of the error's code.
     pub exit: Option<u8>,
     /// Nothing more is to be said: every part has been reported already.
@@ -53,7 +53,7 @@ impl Failure {
 
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
-        Failure { error, exit: None, silent: false }
+        Failure { error: Box::new(error), exit: None, silent: false }
     }
 }
 

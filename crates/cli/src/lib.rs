@@ -50,6 +50,11 @@ fn run(cli: Cli, daemons: &dyn Daemons) -> u8 {
         Command::Completion(command) => command.run(&app),
         command => in_runtime(&app, command, daemons),
     };
+    finish(&app, result)
+}
+
+/// Reports a failure that was not reported yet, and says with which code the process ends.
+fn finish(app: &App, result: Result) -> u8 {
     result.unwrap_or_else(|failure| {
         if !failure.silent {
             app.printer.failure(&failure);
@@ -83,7 +88,7 @@ fn in_runtime(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
 
 /// Logs go to stderr. Commands say nothing there unless asked; daemons tell what they do.
 fn start_log(app: &App, daemon: bool) {
-    let filter = app.global.log.clone().unwrap_or_else(|| if daemon { "info" } else { "off" }.into());
+    let filter = app.global.log_filter.clone().unwrap_or_else(|| if daemon { "info" } else { "off" }.into());
     let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
         return app.printer.warn(&format!("'{filter}' is not a log filter; nothing is logged"));
     };
@@ -132,3 +137,6 @@ impl Command {
         self.is_daemon() || matches!(self, Command::Vm(vm::Command::Ssh(_) | vm::Command::Exec(_)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,10 @@
 use crate::{Failure, args::Format};
 use api::Problem;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -25,6 +28,16 @@ pub struct Printer {
     /// Only data and failures.
     pub quiet: bool,
     color: bool,
+    sinks: Sinks,
+}
+
+/// Where bytes end.
+#[derive(Clone, Debug)]
+enum Sinks {
+    /// In this process's stdout and stderr.
+    Process,
+    /// In memory, for tests: data, and all else.
+    Memory(Arc<Mutex<(Vec<u8>, Vec<u8>)>>),
 }
 
 impl Printer {
@@ -35,17 +48,31 @@ impl Printer {
             Color::Never => false,
             Color::Auto => !no_color && io::stderr().is_terminal(),
         };
-        Printer { format, quiet, color }
+        Printer { format, quiet, color, sinks: Sinks::Process }
+    }
+
+    /// A printer whose output can be read again.
+    #[cfg(test)]
+    pub fn in_memory(format: Format, quiet: bool) -> Self {
+        Printer { format, quiet, color: false, sinks: Sinks::Memory(Arc::default()) }
+    }
+
+    /// What a printer in memory has got: data, and all else.
+    #[cfg(test)]
+    pub fn taken(&self) -> (String, String) {
+        let Sinks::Memory(memory) = &self.sinks else { panic!("not in memory") };
+        let (out, err) = &*memory.lock().unwrap();
+        (String::from_utf8(out.clone()).unwrap(), String::from_utf8(err.clone()).unwrap())
     }
 
     /// Whether somebody looks at stdout.
     pub fn on_terminal(&self) -> bool {
-        io::stdout().is_terminal()
+        matches!(self.sinks, Sinks::Process) && io::stdout().is_terminal()
     }
 
     /// Whether progress may be drawn.
     pub fn may_draw(&self) -> bool {
-        !self.quiet && io::stderr().is_terminal()
+        !self.quiet && matches!(self.sinks, Sinks::Process) && io::stderr().is_terminal()
     }
 
     /// A line of data.
@@ -55,15 +82,22 @@ impl Printer {
 
     /// Data as it is. A reader that has gone away (`| head`) ends the process quietly.
     pub fn data(&self, bytes: &[u8]) {
+        if let Sinks::Memory(memory) = &self.sinks {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).0.extend_from_slice(bytes);
+            return;
+        }
         let mut out = io::stdout().lock();
         if let Err(e) = out.write_all(bytes).and_then(|()| out.flush()) {
-            let code = if e.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 };
-            std::process::exit(code);
+            std::process::exit(i32::from(e.kind() != io::ErrorKind::BrokenPipe));
         }
     }
 
     /// Bytes of a command's standard error.
     pub fn raw_stderr(&self, bytes: &[u8]) {
+        if let Sinks::Memory(memory) = &self.sinks {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).1.extend_from_slice(bytes);
+            return;
+        }
         let _ = io::stderr().lock().write_all(bytes);
     }
 
@@ -83,8 +117,10 @@ impl Printer {
     pub fn failure(&self, failure: &Failure) {
         let (error, id) = (&failure.error.error, &failure.error.request_id);
         if self.format == Format::Json {
-            let problem =
-                Reported { problem: Problem::new(error.clone(), id), exit_code: failure.exit_code() };
+            let problem = Reported {
+                problem: Problem::new(error.clone(), id.as_ref()),
+                exit_code: failure.exit_code(),
+            };
             self.err(&serde_json::to_string(&problem).unwrap_or_default());
             return;
         }
@@ -97,7 +133,7 @@ impl Printer {
         };
         more("cause:", error.cause.as_deref());
         more("hint:", error.hint.as_deref());
-        more("request id:", Some(id));
+        more("request id:", Some(id.as_ref()));
     }
 
     /// A value as JSON or YAML, where that is asked for.
@@ -118,7 +154,7 @@ impl Printer {
 
     /// A question before something is destroyed. `false` is no.
     pub fn ask(&self, question: &str) -> bool {
-        let _ = write!(io::stderr(), "{question} [y/N] ");
+        self.raw_stderr(format!("{question} [y/N] ").as_bytes());
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
@@ -130,7 +166,7 @@ impl Printer {
     }
 
     fn err(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "{text}");
+        self.raw_stderr(format!("{text}\n").as_bytes());
     }
 }
 

@@ -60,9 +60,13 @@ impl Rows {
         let limit = app.printer.on_terminal().then(crate::terminal::columns).flatten();
         let mut layout = Layout::new(T::COLUMNS, app.printer.format == Format::Wide, limit);
         let rows: Vec<Vec<String>> = items.iter().map(T::cells).collect();
-        rows.iter().for_each(|cells| layout.fit(cells));
+        for cells in &rows {
+            layout.fit(cells);
+        }
         let mut table = Rows { layout, begun: false };
-        items.iter().for_each(|item| table.add(app, item));
+        for item in items {
+            table.add(app, item);
+        }
         table
     }
 

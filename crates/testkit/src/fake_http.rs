@@ -19,6 +19,8 @@ use tokio_tungstenite::{
     tungstenite::{handshake::derive_accept_key, protocol::Role},
 };
 
+pub use tokio_tungstenite::tungstenite::Message;
+
 /// A WebSocket as the server holds it.
 pub type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 type Body = UnsyncBoxBody<Bytes, io::Error>;

@@ -1,5 +1,4 @@
 use super::*;
-use clap::CommandFactory;
 
 fn parse_line(line: &str) -> Result<Cli, clap::Error> {
     parse(line.split(' ').map(OsString::from))
@@ -23,6 +22,25 @@ fn every_flag_has_a_variable() {
     let mut missing = Vec::new();
     walk(&command(), &mut missing);
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// clap takes a flag of a command for the global one of the same name, and finds the wrong type in it.
+#[test]
+fn no_flag_hides_a_global_one() {
+    fn walk(command: &clap::Command, global: &[(String, Option<char>)], found: &mut Vec<String>) {
+        for arg in command.get_arguments().filter(|a| !a.is_global_set()) {
+            let short = arg.get_short();
+            if global.iter().any(|(id, s)| id == arg.get_id().as_str() || (s.is_some() && *s == short)) {
+                found.push(format!("{} {}", command.get_name(), arg.get_id()));
+            }
+        }
+        command.get_subcommands().for_each(|sub| walk(sub, global, found));
+    }
+    let root = command();
+    let global: Vec<_> = root.get_arguments().map(|a| (a.get_id().to_string(), a.get_short())).collect();
+    let mut found = Vec::new();
+    root.get_subcommands().for_each(|sub| walk(sub, &global, &mut found));
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]
@@ -80,6 +98,9 @@ fn help_of_all_nouns() {
     let mut root = command();
     root.build();
     let mut all = vec![root.clone().term_width(100).render_long_help().to_string()];
+    // The global options are the same everywhere.
+    root = root
+        .mut_subcommands(|sub| sub.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg }));
     for noun in root.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
         all.push(format!("===== {}\n{}", noun.get_name(), noun.clone().term_width(100).render_help()));
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    app::App,
+    app::{App, load_contexts},
     contexts::Context,
     env,
     failure::OK,
@@ -113,19 +113,19 @@ impl Command {
             Command::Add(args) => return add(app, args).await,
             Command::Path => app.printer.line(&env::config_file()?.display().to_string()),
             Command::Current => {
-                let (_, contexts) = app.contexts()?;
+                let (_, contexts) = load_contexts()?;
                 let name = app.global.context.clone().or(contexts.current).ok_or_else(none_chosen)?;
                 app.printer.line(&name);
             }
             Command::List => {
-                let (_, contexts) = app.contexts()?;
+                let (_, contexts) = load_contexts()?;
                 let current = contexts.current.as_ref();
                 let items: Vec<Shown> =
                     contexts.contexts.iter().map(|(n, c)| Shown::new(n, c, current)).collect();
                 rows::list(app, &items, None, "contexts: `hostler dev` makes one")?;
             }
             Command::Show { name } => {
-                let (_, contexts) = app.contexts()?;
+                let (_, contexts) = load_contexts()?;
                 let name = name
                     .or(app.global.context.clone())
                     .or(contexts.current.clone())
@@ -133,21 +133,23 @@ impl Command {
                 show(app, &Shown::new(&name, contexts.get(&name)?, contexts.current.as_ref()))?;
             }
             Command::Use { name } => {
-                let (path, mut contexts) = app.contexts()?;
+                let (path, mut contexts) = load_contexts()?;
                 contexts.get(&name)?;
                 contexts.current = Some(name.clone());
                 contexts.save(&path)?;
                 app.printer.note(&format!("context {name} is the current one"));
             }
             Command::Delete { names } => {
-                let (path, mut contexts) = app.contexts()?;
+                let (path, mut contexts) = load_contexts()?;
                 for name in &names {
                     contexts.get(name)?;
                     contexts.contexts.remove(name);
                     contexts.current = contexts.current.take().filter(|c| c != name);
                 }
                 contexts.save(&path)?;
-                names.iter().for_each(|name| app.printer.note(&format!("context {name} removed")));
+                for name in names {
+                    app.printer.note(&format!("context {name} removed"));
+                }
             }
         }
         Ok(OK)
@@ -205,7 +207,7 @@ async fn add(app: &App, args: Add) -> Result {
         }
         Err(e) => return Err(e.into()),
     }
-    let (path, mut contexts) = app.contexts()?;
+    let (path, mut contexts) = load_contexts()?;
     contexts.put(&args.name, context, args.select);
     contexts.save(&path)?;
     app.printer.note(&format!("context {} added", args.name));

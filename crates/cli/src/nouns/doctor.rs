@@ -2,7 +2,7 @@
 
 use crate::{
     Failure, Result,
-    app::App,
+    app::{App, load_contexts},
     env,
     failure::OK,
     rows::{self, Row, or_dash},
@@ -68,14 +68,16 @@ impl Check {
 
 /// Looks at everything. Exit code 1 where something has failed.
 pub async fn run(app: &App) -> Result {
-    let mut checks = vec![contexts(app)];
+    let mut checks = vec![contexts()];
     checks.extend(cluster(app).await);
     checks.extend(host().await);
     if app.printer.format.is_data() {
         rows::list(app, &checks, None, "checks")?;
     } else {
         // In full, whatever the width: the hint is what one came for.
-        checks.iter().for_each(|c| app.printer.line(&wide_line(c)));
+        for check in &checks {
+            app.printer.line(&wide_line(check));
+        }
     }
     let failed = checks.iter().filter(|c| c.state == State::Failed).count();
     if failed == 0 {
@@ -89,8 +91,8 @@ fn wide_line(check: &Check) -> String {
     format!("{:<18} {:<8} {}", cells[0], cells[1], cells[2])
 }
 
-fn contexts(app: &App) -> Check {
-    match app.contexts() {
+fn contexts() -> Check {
+    match load_contexts() {
         Ok((path, contexts)) => {
             let message = format!("{} in {}", contexts.contexts.len(), path.display());
             match contexts.current {

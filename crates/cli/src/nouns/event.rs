@@ -87,7 +87,9 @@ pub async fn records<R: Record + Row>(app: &App, query: RecordQuery, follow: &Fo
     }
     let mut after = items.last().and_then(Record::id).unwrap_or(0);
     let mut table = if app.printer.format.is_data() {
-        items.iter().for_each(|item| app.printer.json_line(item));
+        for item in &items {
+            app.printer.json_line(item);
+        }
         None
     } else {
         Some(Rows::begin(app, &items))

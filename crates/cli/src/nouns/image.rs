@@ -27,7 +27,7 @@ use std::{
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make an image from a disk, or from a kernel and an initial RAM disk
-    Import(Import),
+    Import(Box<Import>),
     /// List images
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -141,7 +141,7 @@ impl Row for Image {
 impl Command {
     pub async fn run(self, app: &App) -> Result {
         match self {
-            Command::Import(args) => import(app, args).await,
+            Command::Import(args) => import(app, *args).await,
             Command::List(args) => objects::list::<Image>(app, None, &args).await,
             Command::Get { names } => objects::get::<Image>(app, &keys(&names)).await,
             Command::Delete { names } => objects::delete::<Image>(app, &keys(&names)).await,

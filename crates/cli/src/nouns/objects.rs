@@ -98,7 +98,9 @@ pub async fn list<K: Kind + Row>(app: &App, project: Option<&str>, args: &ListAr
 
 fn show_all<K: Kind + Row>(app: &App, items: &[K], table: &mut Option<Rows>) {
     if app.printer.format.is_data() {
-        items.iter().for_each(|item| app.printer.json_line(item));
+        for item in items {
+            app.printer.json_line(item);
+        }
     } else {
         *table = Some(Rows::begin(app, items));
     }

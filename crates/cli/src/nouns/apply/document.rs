@@ -49,6 +49,9 @@ impl Kind {
     }
 }
 
+/// The fields of a document.
+const FIELDS: [&str; 5] = ["kind", "name", "project", "labels", "spec"];
+
 /// A checked document.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -69,7 +72,7 @@ pub struct Document {
 /// [`Code::Invalid`] at `file:line:column`.
 pub fn parse(file: &str, text: &str, project: &str) -> Result<Vec<Document>> {
     let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|e| syntax(file, &e))?;
-    nodes.into_iter().map(|node| Document::new(file, node, project)).collect()
+    nodes.iter().map(|node| Document::new(file, node, project)).collect()
 }
 
 fn syntax(file: &str, error: &serde_saphyr::Error) -> Error {
@@ -80,13 +83,12 @@ fn syntax(file: &str, error: &serde_saphyr::Error) -> Error {
 }
 
 impl Document {
-    fn new(file: &str, node: Node, project: &str) -> Result<Self> {
-        let at = |pointer: &str, error: Error| place(file, &node, error.at(pointer));
+    fn new(file: &str, node: &Node, project: &str) -> Result<Self> {
+        let at = |pointer: &str, error: Error| place(file, node, error.at(pointer));
         let wrong = |pointer: &str, message: String| at(pointer, Error::new(Code::Invalid, message));
         let Some(entries) = node.entries() else {
             return Err(wrong("", "a document has fields: kind, name, project, labels, spec".into()));
         };
-        const FIELDS: [&str; 5] = ["kind", "name", "project", "labels", "spec"];
         if let Some((key, _)) = entries.iter().find(|(k, _)| !FIELDS.contains(&k.text.as_str())) {
             let error = Error::new(Code::Invalid, format!("unknown field '{}'", key.text));
             return Err(at(
@@ -128,7 +130,7 @@ impl Document {
         };
         let body = json!({ "name": name, "labels": part("labels"), "spec": part("spec") });
         let document = Document { kind, name, project, file: file.to_owned(), node: node.clone(), body };
-        document.check().map_err(|e| place(file, &node, e))?;
+        document.check().map_err(|e| place(file, node, e))?;
         Ok(document)
     }
 

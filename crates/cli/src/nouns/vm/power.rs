@@ -2,7 +2,7 @@
 
 use super::{Names, keys, wait_for};
 use crate::{
-    Failure, Result,
+    Result,
     app::App,
     failure::OK,
     nouns::objects::{self, ListArgs, WaitArgs, done, for_each},
@@ -177,14 +177,10 @@ impl Wait {
             State::Deleted => Goal::Deleted,
         };
         let args = WaitArgs { wait: true, timeout: self.timeout };
-        match wait_for(app, &key, goal, &args).await.map_err(Failure::from)? {
-            Some(vm) => {
-                objects::changed(app, &vm, &format!("is {}", vm.status.phase.as_str().to_lowercase()))
-            }
-            None => {
-                done(app, "VM", &key, "is gone");
-                Ok(OK)
-            }
-        }
+        let Some(vm) = wait_for(app, &key, goal, &args).await? else {
+            done(app, "VM", &key, "is gone");
+            return Ok(OK);
+        };
+        objects::changed(app, &vm, &format!("is {}", vm.status.phase.as_str().to_lowercase()))
     }
 }
