@@ -28,17 +28,12 @@ pub struct Printer {
     /// Only data and failures.
     pub quiet: bool,
     color: bool,
-    sinks: Sinks,
+    /// Takes all output in tests, instead of this process's stdout and stderr.
+    memory: Option<Memory>,
 }
 
-/// Where bytes end.
-#[derive(Clone, Debug)]
-enum Sinks {
-    /// In this process's stdout and stderr.
-    Process,
-    /// In memory, for tests: data, and all else.
-    Memory(Arc<Mutex<(Vec<u8>, Vec<u8>)>>),
-}
+/// Output kept for a test: data, and all else.
+type Memory = Arc<Mutex<(Vec<u8>, Vec<u8>)>>;
 
 impl Printer {
     /// A printer for this process.
@@ -48,31 +43,31 @@ impl Printer {
             Color::Never => false,
             Color::Auto => !no_color && io::stderr().is_terminal(),
         };
-        Printer { format, quiet, color, sinks: Sinks::Process }
+        Printer { format, quiet, color, memory: None }
     }
 
     /// A printer whose output can be read again.
     #[cfg(test)]
     pub fn in_memory(format: Format, quiet: bool) -> Self {
-        Printer { format, quiet, color: false, sinks: Sinks::Memory(Arc::default()) }
+        Printer { format, quiet, color: false, memory: Some(Arc::default()) }
     }
 
     /// What a printer in memory has got: data, and all else.
     #[cfg(test)]
     pub fn taken(&self) -> (String, String) {
-        let Sinks::Memory(memory) = &self.sinks else { panic!("not in memory") };
+        let memory = self.memory.clone().unwrap_or_default();
         let (out, err) = &*memory.lock().unwrap();
         (String::from_utf8(out.clone()).unwrap(), String::from_utf8(err.clone()).unwrap())
     }
 
     /// Whether somebody looks at stdout.
     pub fn on_terminal(&self) -> bool {
-        matches!(self.sinks, Sinks::Process) && io::stdout().is_terminal()
+        self.memory.is_none() && io::stdout().is_terminal()
     }
 
     /// Whether progress may be drawn.
     pub fn may_draw(&self) -> bool {
-        !self.quiet && matches!(self.sinks, Sinks::Process) && io::stderr().is_terminal()
+        !self.quiet && self.memory.is_none() && io::stderr().is_terminal()
     }
 
     /// A line of data.
@@ -82,7 +77,7 @@ impl Printer {
 
     /// Data as it is. A reader that has gone away (`| head`) ends the process quietly.
     pub fn data(&self, bytes: &[u8]) {
-        if let Sinks::Memory(memory) = &self.sinks {
+        if let Some(memory) = &self.memory {
             memory.lock().unwrap_or_else(PoisonError::into_inner).0.extend_from_slice(bytes);
             return;
         }
@@ -94,7 +89,7 @@ impl Printer {
 
     /// Bytes of a command's standard error.
     pub fn raw_stderr(&self, bytes: &[u8]) {
-        if let Sinks::Memory(memory) = &self.sinks {
+        if let Some(memory) = &self.memory {
             memory.lock().unwrap_or_else(PoisonError::into_inner).1.extend_from_slice(bytes);
             return;
         }
