@@ -41,7 +41,10 @@ impl<T> Future for Task<T> {
 }
 
 /// Starts a task that lives as long as the handle.
-pub fn spawn<T: Send + 'static>(name: &'static str, future: impl Future<Output = T> + Send + 'static) -> Task<T> {
+pub fn spawn<T: Send + 'static>(
+    name: &'static str,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
     use tracing::Instrument;
     Task(tokio::spawn(future.instrument(tracing::debug_span!("task", name))))
 }
@@ -85,6 +88,7 @@ impl Group {
         let cancel = self.cancel.clone();
         let task = async move {
             tokio::select! {
+                biased; // after the end of the group, not one more step
                 () = cancel.cancelled() => {}
                 () = future => {}
             }

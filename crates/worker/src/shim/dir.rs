@@ -31,6 +31,8 @@ impl Dir {
     pub const VNC_SOCKET: &str = "vnc.sock";
     /// The socket of the serial console; the shim is its one client.
     pub const SERIAL_SOCKET: &str = "serial.sock";
+    /// The file of the lock; see [`DirInUse`].
+    pub(super) const LOCK: &str = "lock";
     /// All sockets: left over ones are removed before a start.
     pub const SOCKETS: [&str; 4] =
         [Self::SHIM_SOCKET, Self::QMP_SOCKET, Self::VNC_SOCKET, Self::SERIAL_SOCKET];
@@ -93,9 +95,9 @@ impl Dir {
         self.save(Self::EXIT, exit)
     }
 
-    /// Takes the lock that the shim and its hypervisor share; see [`DirInUse`].
+    /// Takes the lock, or `None` when something runs here or is about to; see [`DirInUse`].
     pub fn lock(&self) -> Result<Option<DirInUse>> {
-        lock::take(&self.file("lock"))
+        lock::take(&self.file(Self::LOCK))
     }
 
     fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {

@@ -1,6 +1,6 @@
 //! The shim's life: start the hypervisor, serve the agent, write down the end.
 
-use super::{BoundedLog, Dir, DirInUse, ExitRecord, Pids, Record, Request, Status, console::Console, say};
+use super::{BoundedLog, Dir, ExitRecord, Pids, Record, Request, Status, console::Console, lock, say};
 use crate::runtimes::{Exit, ExitCause};
 use base::{Error, Result};
 use rt::{clock, task};
@@ -18,8 +18,6 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-/// How long the shim before this one may take to end.
-const PREDECESSOR: Duration = Duration::from_secs(5);
 /// How long the hypervisor may take to open the serial console before the shim answers without.
 const CONSOLE: Duration = Duration::from_secs(20);
 /// How long what is left to read or to say may take after the end.
@@ -42,8 +40,7 @@ struct Shared {
 pub(super) async fn serve() -> Result<()> {
     let dir = Dir::new(".");
     let record = dir.record()?.ok_or_else(|| Error::not_found("there is no record of a machine here"))?;
-    let lock = lock(&dir).await?;
-    lock.share_with_children()?;
+    lock::inherited(&dir.file(Dir::LOCK))?;
     for name in Dir::SOCKETS {
         let _ = std::fs::remove_file(name);
     }
@@ -101,23 +98,10 @@ pub(super) async fn serve() -> Result<()> {
     saved
 }
 
-/// Takes the lock, waiting for the shim before this one.
-async fn lock(dir: &Dir) -> Result<DirInUse> {
-    let taken = clock::timeout(PREDECESSOR, "the previous hypervisor", async {
-        loop {
-            if let Some(lock) = dir.lock()? {
-                return Ok(lock);
-            }
-            clock::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    taken.await.unwrap_or_else(|_| Err(Error::conflict("a hypervisor of this machine still runs")))
-}
-
-/// Starts the hypervisor in a process group of its own. It does not die with the shim.
+/// Starts the hypervisor in a process group of its own. It does not die with the shim, and shares the lock.
 fn spawn(record: &Record) -> Result<Child> {
     let mut command = rt::process::detached(&record.program);
-    command.args(&record.args).stderr(Stdio::piped()).process_group(0);
+    command.args(&record.args).stdin(Stdio::inherit()).stderr(Stdio::piped()).process_group(0);
     command.spawn().map_err(|e| rt::process::cannot_start(&record.program.to_string_lossy(), &e))
 }
 

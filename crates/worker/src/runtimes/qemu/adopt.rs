@@ -49,7 +49,7 @@ pub(super) async fn find(dir: &Dir) -> Result<Option<(Record, Found)>> {
 }
 
 async fn look(dir: &Dir, record: &Record) -> Result<Option<Found>> {
-    // The lock is held by the shim and by the hypervisor. Free: both are gone.
+    // The lock is held by the shim, from before it starts, and by the hypervisor. Free: there is neither.
     if dir.lock()?.is_some() {
         return ended(dir, record).map(Some);
     }

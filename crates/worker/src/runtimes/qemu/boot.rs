@@ -3,7 +3,7 @@
 use super::{Settings, argv, disk, platform::Platform, run::Run, watch};
 use crate::{
     runtimes::{Exit, Machine, seed},
-    shim::{Client, Dir, Pids, RECORD_VERSION, Record, Request, Status},
+    shim::{Client, Dir, DirInUse, Pids, RECORD_VERSION, Record, Request, Status},
 };
 use base::{Error, Result};
 use rt::{clock, host, process, task};
@@ -37,6 +37,7 @@ pub(super) async fn boot(
     before: Option<&Record>,
 ) -> Result<Run> {
     rt::files::private_dir(dir.path())?;
+    let lock = wait_for_lock(dir).await?;
     let kept = before.filter(|r| r.arch == machine.arch).map(|r| r.machine_type.as_str());
     let machine_type = platform.machine_type(kept)?;
     let args = argv::args(machine, platform, machine_type)?;
@@ -64,7 +65,7 @@ pub(super) async fn boot(
     task::blocking(move || saved.save_record(&record)).await??;
     rt::failpoint::pass("worker.vm.recorded");
     let run = async {
-        let status = start_shim(settings, dir).await?;
+        let status = start_shim(settings, dir, lock).await?;
         let pids = Pids {
             version: RECORD_VERSION,
             run: status.run,
@@ -122,7 +123,7 @@ async fn write_seed(dir: &Dir, machine: &Machine) -> Result<()> {
 }
 
 /// Starts the shim and reads the one line it says.
-async fn start_shim(settings: &Settings, dir: &Dir) -> Result<Status> {
+async fn start_shim(settings: &Settings, dir: &Dir, lock: DirInUse) -> Result<Status> {
     let (program, prefix) =
         settings.shim.split_first().ok_or_else(|| Error::internal("no program for shims is configured"))?;
     let log_path = dir.file(SHIM_LOG);
@@ -134,8 +135,9 @@ async fn start_shim(settings: &Settings, dir: &Dir) -> Result<Status> {
         .open(&log_path)
         .map_err(|e| Error::io(format_args!("write {}", log_path.display()), &e))?;
     let mut command = process::detached(program);
-    command.args(prefix).arg(dir.path()).stdout(Stdio::piped()).stderr(log);
+    command.args(prefix).arg(dir.path()).stdin(lock.into_stdin()).stdout(Stdio::piped()).stderr(log);
     let mut child = command.spawn().map_err(|e| process::cannot_start(&program.to_string_lossy(), &e))?;
+    drop(command); // and with it our hold of the lock
     let stdout = child.stdout.take().ok_or_else(|| Error::internal("the pipe to the shim is missing"))?;
     let mut line = String::new();
     let mut reader = BufReader::new(stdout);
@@ -172,21 +174,27 @@ pub(super) async fn remove(dir: &Dir) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    clock::timeout(GOODBYE, "the end of the shim", async {
-        while dir.lock()?.is_none() {
-            clock::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    })
-    .await
-    .unwrap_or_else(|_| {
-        Err(Error::conflict(format!("something still runs in {}", path.display()))
-            .hint("try again in a moment"))
-    })?;
+    let _lock = wait_for_lock(dir).await?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let away = path.with_file_name(format!("{REMOVED}{name}"));
     fs::rename(path, &away).map_err(|e| Error::io(format_args!("remove {}", path.display()), &e))?;
     delete(away).await
+}
+
+/// Takes the lock. Whatever ran here said its end a moment before it was gone itself.
+async fn wait_for_lock(dir: &Dir) -> Result<DirInUse> {
+    let waited = clock::timeout(GOODBYE, "the end of the shim", async {
+        loop {
+            if let Some(lock) = dir.lock()? {
+                return Ok(lock);
+            }
+            clock::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| {
+        Err(Error::conflict(format!("something still runs in {}", dir.path().display()))
+            .hint("try again in a moment"))
+    })
 }
 
 /// Deletes a directory that was renamed away.

@@ -1,21 +1,14 @@
 //! What this host's QEMU can do, by trying it.
 
-use super::{
-    platform::{Acceleration, Arch, Platform},
-    qmp::Qmp,
-};
+use super::platform::{Acceleration, Arch, Platform};
 use base::{Error, Result};
 use rt::{clock, process};
-use serde::Deserialize;
-use serde_json::json;
 use std::{
     fs::{self, OpenOptions},
     io::ErrorKind,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, process::Child};
 
 /// For a QEMU that does nothing but answer questions.
 const ASK: Duration = Duration::from_secs(10);
@@ -49,53 +42,37 @@ pub async fn probe(
     Ok(Platform { arch, program, version, acceleration, message, machine_types, sandbox, firmware })
 }
 
-#[derive(Deserialize)]
-struct MachineType {
-    name: String,
-    #[serde(default)]
-    alias: Option<String>,
-}
-
-/// The version and the machine types of our kind, the newest first.
+/// The version and the machine types of our kind. Only with options that end QEMU by themselves: one that answers QMP
+/// would stay when we are killed.
 async fn ask(arch: Arch, program: &Path, sandbox: bool) -> Result<(String, Vec<String>)> {
-    let mut command = process::command(program);
-    command.args(["-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"]);
-    if sandbox {
-        command.args(["-sandbox", "on"]);
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| process::cannot_start(&program.to_string_lossy(), &e))?;
-    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(Error::internal("a pipe to QEMU is missing"));
+    let run = |args: &[&str]| {
+        let mut command = process::command(program);
+        command.args(args);
+        process::run(command, ASK)
     };
-    let qmp = match Qmp::over(Box::new(tokio::io::join(stdout, stdin)), ASK).await {
-        Ok(qmp) => qmp,
-        Err(e) => return Err(last_words(child).await.map_or(e.clone(), |said| e.because(said))),
-    };
-    let types: Vec<MachineType> = serde_json::from_value(qmp.call("query-machines", json!({})).await?)
-        .map_err(|e| Error::internal("QEMU's list of machines does not make sense").because(e))?;
-    let version = qmp.version().to_owned();
-    let _ = qmp.call("quit", json!({})).await;
-    let _ = clock::timeout(ASK, "QEMU", child.wait()).await;
-    Ok((version, machine_types(arch, types)))
+    let version = run(&["--version"]).await?.stdout;
+    let help = ["-sandbox", "on", "-machine", "help"];
+    let machines = run(if sandbox { &help } else { &help[2..] }).await?.stdout;
+    Ok((version_number(&version), machine_types(arch, &machines)))
 }
 
-/// What a QEMU said that does not answer.
-async fn last_words(mut child: Child) -> Option<String> {
-    let mut said = String::new();
-    let mut stderr = child.stderr.take()?;
-    let _ = child.start_kill();
-    let reading = clock::timeout(ASK, "reading", stderr.read_to_string(&mut said)).await;
-    reading.is_ok().then(|| said.trim().to_owned())
+/// `7.2.15` of `QEMU emulator version 7.2.15 (Debian ...)`.
+fn version_number(text: &str) -> String {
+    let after = text.split_once("version ").map_or("", |(_, after)| after);
+    after.split_ascii_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
-/// The one that the alias names is the newest; the others follow, so that machines made under them can keep them.
-fn machine_types(arch: Arch, types: Vec<MachineType>) -> Vec<String> {
+/// The machine types of our kind in the list that `-machine help` prints. The one that the alias names is the newest;
+/// the others follow, so that machines made under them can keep them.
+fn machine_types(arch: Arch, list: &str) -> Vec<String> {
     let kind = arch.machine();
-    let ours = |t: &MachineType| t.alias.as_deref() == Some(kind) || t.name.contains(&format!("{kind}-"));
-    let (first, rest): (Vec<_>, Vec<_>) =
-        types.into_iter().filter(ours).partition(|t| t.alias.as_deref() == Some(kind));
-    first.into_iter().chain(rest).map(|t| t.name).collect()
+    let names =
+        || list.lines().filter_map(|line| line.split_ascii_whitespace().next().map(|name| (name, line)));
+    let alias = names().find(|(name, _)| *name == kind).and_then(|(_, line)| line.rsplit_once("(alias of "));
+    let newest = alias.and_then(|(_, rest)| rest.split(')').next());
+    let versioned = format!("{kind}-");
+    let others = names().map(|(name, _)| name).filter(|n| n.contains(&versioned) && Some(*n) != newest);
+    newest.into_iter().chain(others).map(str::to_owned).collect()
 }
 
 /// The best acceleration that is proven to work, and why not a better one.
@@ -147,6 +124,10 @@ fn kvm_obstacle() -> Option<String> {
     })
 }
 
+/// Runs the program given as arguments, and ends it after three seconds. A guest that hangs must not stay when we are
+/// killed while we wait for it.
+const BOUNDED: &str = r#""$0" "$@" & p=$!; { sleep 3; kill -9 $p; } & w=$!; wait $p; s=$?; kill $w; exit $s"#;
+
 /// Runs a guest whose first instructions end it in a known way.
 pub(super) async fn prove(
     arch: Arch,
@@ -157,7 +138,8 @@ pub(super) async fn prove(
     let firmware = state.join(format!("proof-{}.bin", rt::ids::uid()));
     fs::write(&firmware, proof_firmware(arch))
         .map_err(|e| Error::io(format_args!("write {}", firmware.display()), &e))?;
-    let mut command = process::command(program);
+    let mut command = process::command("/bin/sh");
+    command.args(["-c", BOUNDED]).arg(program);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-m", "64M"]);
     command.args(["-machine", arch.machine(), "-accel", acceleration.as_str(), "-no-reboot"]);
     command.args(["-cpu", if acceleration == Acceleration::Tcg { "max" } else { "host" }]);
@@ -261,6 +243,19 @@ mod tests {
         let program = script(dir.path(), "echo 'could not load module' >&2; exit 1");
         let e = probe(Arch::Amd64, program, dir.path(), None).await.unwrap_err();
         assert_eq!(e.cause.as_deref(), Some("could not load module"));
+    }
+
+    #[test]
+    fn what_qemu_prints_is_read() {
+        assert_eq!(version_number("QEMU emulator version 7.2.15 (Debian 1:7.2)\nCopyright"), "7.2.15");
+        let list = "Supported machines are:\n\
+                    pc                   Standard PC (i440FX + PIIX, 1996) (alias of pc-i440fx-7.2)\n\
+                    pc-q35-7.1           Standard PC (Q35 + ICH9, 2009)\n\
+                    q35                  Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-7.2)\n\
+                    pc-q35-7.2           Standard PC (Q35 + ICH9, 2009)\n\
+                    none                 empty machine\n";
+        assert_eq!(machine_types(Arch::Amd64, list), ["pc-q35-7.2", "pc-q35-7.1"]);
+        assert_eq!(machine_types(Arch::Arm64, list), Vec::<String>::new());
     }
 
     #[tokio::test]

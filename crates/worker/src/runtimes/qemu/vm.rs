@@ -215,7 +215,6 @@ impl Vm {
         if self.observed().phase.is_live() {
             return Err(Error::conflict(format!("VM {} runs", self.uid)).hint("stop it first"));
         }
-        // The shim says the end a moment before it is gone itself.
         boot::remove(&self.dir).await
     }
 
