@@ -20,8 +20,8 @@ for program in apt-get apt-cache dpkg dpkg-deb cpio strip; do
 done
 arch=$(dpkg --print-architecture)
 case $arch in
-  amd64) console=ttyS0 machine=x86_64 ;;
-  arm64) console=ttyAMA0 machine=aarch64 ;;
+  amd64) console=ttyS0 ;;
+  arm64) console=ttyAMA0 ;;
   *) fail "no recipe for $arch" "The tiny guest exists for amd64 and arm64." ;;
 esac
 
@@ -190,7 +190,7 @@ cat >"$work/image.json" <<JSON
 {
   "name": "tiny",
   "format": "kernel",
-  "architecture": "$machine",
+  "arch": "$arch",
   "os": "linux",
   "kernel": { "file": "vmlinuz", "sha256": "$(sha "$work/vmlinuz")", "size": $(size "$work/vmlinuz") },
   "initrd": { "file": "initrd.img", "sha256": "$(sha "$work/initrd.img")", "size": $(size "$work/initrd.img") },

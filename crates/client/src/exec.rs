@@ -224,18 +224,6 @@ impl ExecStream {
         }
         Poll::Ready(Ok(()))
     }
-
-    fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        message: impl FnOnce() -> Result<Message>,
-    ) -> Poll<io::Result<()>> {
-        let broken = |e| socket::io(failure(&e));
-        let mut sink = Pin::new(&mut self.socket);
-        ready!(sink.as_mut().poll_ready(cx)).map_err(broken)?;
-        let message = message().map_err(socket::io)?;
-        Poll::Ready(sink.start_send(message).map_err(broken))
-    }
 }
 
 impl AsyncRead for ExecStream {
@@ -244,6 +232,7 @@ impl AsyncRead for ExecStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let _ = socket::poll_nudge(Pin::new(&mut self.socket), cx); // a broken socket shows in the read
         while self.incoming.is_empty() && !self.ended {
             ready!(self.poll_event(cx)).map_err(|e: Error| socket::io(e))?;
         }
@@ -260,7 +249,8 @@ impl AsyncWrite for ExecStream {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let n = data.len().min(CHUNK);
-        ready!(self.poll_send(cx, || Ok(frame(Channel::Stdin, &data[..n]))))?;
+        let message = || Ok(frame(Channel::Stdin, &data[..n]));
+        ready!(socket::poll_send(Pin::new(&mut self.socket), cx, message))?;
         Poll::Ready(Ok(n))
     }
 
@@ -270,7 +260,8 @@ impl AsyncWrite for ExecStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.eof_sent {
-            ready!(self.poll_send(cx, || control_frame(&Control::Eof {})))?;
+            let message = || control_frame(&Control::Eof {});
+            ready!(socket::poll_send(Pin::new(&mut self.socket), cx, message))?;
             self.eof_sent = true;
         }
         self.poll_flush(cx)

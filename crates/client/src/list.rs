@@ -2,7 +2,7 @@
 
 use crate::{Client, Error, Kind, Result};
 use api::{
-    AuditRecord, Event, List, Operation,
+    AuditRecord, Event, List,
     query::{ListQuery, RecordQuery},
     routes::RouteId,
 };
@@ -17,28 +17,21 @@ const RESTARTS: usize = 3;
 pub trait Record: DeserializeOwned + Send + 'static {
     /// Lists them.
     const LIST: RouteId;
-    /// Its place in the sequence, for those that have one.
-    fn id(&self) -> Option<u64>;
+    /// Its place in the sequence.
+    fn id(&self) -> u64;
 }
 
 impl Record for Event {
     const LIST: RouteId = RouteId::ListEvents;
-    fn id(&self) -> Option<u64> {
-        Some(self.id)
+    fn id(&self) -> u64 {
+        self.id
     }
 }
 
 impl Record for AuditRecord {
     const LIST: RouteId = RouteId::ListAudit;
-    fn id(&self) -> Option<u64> {
-        Some(self.id)
-    }
-}
-
-impl Record for Operation {
-    const LIST: RouteId = RouteId::ListOperations;
-    fn id(&self) -> Option<u64> {
-        None
+    fn id(&self) -> u64 {
+        self.id
     }
 }
 

@@ -2,12 +2,18 @@
 
 use crate::{Call, Error, Result};
 use base::{Code, Error as Failure};
+use futures::Sink;
 use reqwest::{Upgraded, header};
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        self,
+        self, Message,
         handshake::{client::generate_key, derive_accept_key},
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
@@ -49,6 +55,26 @@ pub(crate) async fn open(call: Call, protocol: &str) -> Result<Socket> {
         .map_err(|e| Failure::unavailable("the connection broke while a stream was opened").because(e))?;
     let config = WebSocketConfig::default().max_write_buffer_size(8 * CHUNK);
     Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
+}
+
+/// Sends a message at once: writers of byte streams do not always flush, and the far end may wait for what they wrote.
+pub(crate) fn poll_send(
+    mut socket: Pin<&mut Socket>,
+    cx: &mut Context<'_>,
+    message: impl FnOnce() -> Result<Message>,
+) -> Poll<io::Result<()>> {
+    let broken = |e| io(failure(&e));
+    ready!(socket.as_mut().poll_flush(cx)).map_err(broken)?;
+    socket.as_mut().start_send(message().map_err(io)?).map_err(broken)?;
+    poll_nudge(socket, cx)
+}
+
+/// Moves on what the system did not take before. Never waits; the task is woken when there is room.
+pub(crate) fn poll_nudge(socket: Pin<&mut Socket>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    match socket.poll_flush(cx) {
+        Poll::Ready(Err(e)) => Poll::Ready(Err(io(failure(&e)))),
+        _ => Poll::Ready(Ok(())),
+    }
 }
 
 /// A broken WebSocket.

@@ -90,6 +90,7 @@ impl AsyncRead for TcpStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let _ = socket::poll_nudge(Pin::new(&mut this.socket), cx); // a broken socket shows in the read
         while this.incoming.is_empty() && !this.read_ended {
             ready!(this.poll_message(cx))?;
         }
@@ -108,11 +109,9 @@ impl AsyncWrite for TcpStream {
         if data.is_empty() {
             return Poll::Ready(Ok(0)); // an empty message would end the stream
         }
-        let mut socket = Pin::new(&mut self.socket);
-        ready!(socket.as_mut().poll_ready(cx)).map_err(|e| broken(&e))?;
         let n = data.len().min(CHUNK);
-        let message = Message::Binary(Bytes::copy_from_slice(&data[..n]));
-        socket.start_send(message).map_err(|e| broken(&e))?;
+        let message = || Ok(Message::Binary(Bytes::copy_from_slice(&data[..n])));
+        ready!(socket::poll_send(Pin::new(&mut self.socket), cx, message))?;
         Poll::Ready(Ok(n))
     }
 
@@ -122,9 +121,8 @@ impl AsyncWrite for TcpStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.write_ended {
-            let mut socket = Pin::new(&mut self.socket);
-            ready!(socket.as_mut().poll_ready(cx)).map_err(|e| broken(&e))?;
-            socket.start_send(Message::Binary(Bytes::new())).map_err(|e| broken(&e))?;
+            let message = || Ok(Message::Binary(Bytes::new()));
+            ready!(socket::poll_send(Pin::new(&mut self.socket), cx, message))?;
             self.write_ended = true;
         }
         self.poll_flush(cx)

@@ -108,13 +108,16 @@ impl Watch {
             error: Failure::internal("the server sent a change that cannot be read").because(e),
             request_id: request_id.as_str().into(),
         };
-        if event.name == "error" {
+        if event.name == "problem" {
             self.connection = None;
             let problem: Problem = serde_json::from_str(&event.data).map_err(|e| unreadable(&e))?;
             return Err(problem.into());
         }
         let change: Change = serde_json::from_str(&event.data).map_err(|e| unreadable(&e))?;
-        self.query.since = Some(change.revision);
+        // Of several changes in one revision only the last has an id: what is resumed from it has been seen whole.
+        if let Some(id) = &event.id {
+            self.query.since = Some(id.parse().map_err(|e: Failure| unreadable(&e))?);
+        }
         self.backoff.reset();
         self.silent_since = None;
         Ok(change)

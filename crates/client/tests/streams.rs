@@ -42,10 +42,19 @@ fn event(change: &str, revision: &str, object: Option<&Value>) -> Bytes {
     format!("id: {revision}\nevent: vm\ndata: {data}\n\n").into()
 }
 
+fn without_id(event: &Bytes) -> Bytes {
+    let text = std::str::from_utf8(event).unwrap();
+    text.split_once('\n').unwrap().1.to_owned().into()
+}
+
 #[tokio::test]
 async fn a_cut_watch_goes_on_where_it_was() {
     let (server, client) = in_turn(|n, _| match n {
-        0 => Reply::Stream(vec![": hello\n\n".into(), event("put", "1-5", None)], End::Broken),
+        // Two changes of one revision, cut between them.
+        0 => Reply::Stream(
+            vec![event("bookmark", "1-5", None), without_id(&event("put", "1-6", None))],
+            End::Broken,
+        ),
         1 => Reply::problem(Error::unavailable("restarting"), "r"),
         2 => Reply::Stream(vec![event("bookmark", "1-8", None)], End::Well),
         _ => Reply::Stream(vec![event("deleted", "1-9", None)], End::Never),
@@ -53,10 +62,10 @@ async fn a_cut_watch_goes_on_where_it_was() {
     .await;
     let mut watch = client.watch(&["vm", "worker"], Some("ci"), Some(Revision::new(1, 4)));
     let mut kinds = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         kinds.push(watch.next().await.unwrap().change);
     }
-    assert_eq!(kinds, [ChangeKind::Put, ChangeKind::Bookmark, ChangeKind::Deleted]);
+    assert_eq!(kinds, [ChangeKind::Bookmark, ChangeKind::Put, ChangeKind::Bookmark, ChangeKind::Deleted]);
     assert_eq!(watch.revision(), Some(Revision::new(1, 9)));
     let seen = server.seen();
     assert_eq!(seen[0].path, "/v1/watch?kinds=vm%2Cworker&project=ci&since=1-4");
@@ -73,7 +82,7 @@ async fn what_is_no_longer_kept_is_told() {
     // A reader that is too slow is told in the middle of the stream.
     let problem = serde_json::to_string(&api::Problem::new(gone(), "req-3")).unwrap();
     let (_server, client) = in_turn(move |_, _| {
-        Reply::Stream(vec![format!("event: error\ndata: {problem}\n\n").into()], End::Never)
+        Reply::Stream(vec![format!("event: problem\ndata: {problem}\n\n").into()], End::Never)
     })
     .await;
     let error = client.watch(&["vm"], None, None).next().await.unwrap_err();
