@@ -17,7 +17,7 @@ pub struct ListQuery {
     pub labels: Option<String>,
 }
 
-/// Lists of records: events, operations, audit records; oldest first.
+/// Lists of records: events and audit records; oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RecordQuery {

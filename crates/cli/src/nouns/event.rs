@@ -85,7 +85,7 @@ pub async fn records<R: Record + Row>(app: &App, query: RecordQuery, follow: &Fo
         rows::list(app, &items, None, what)?;
         return Ok(OK);
     }
-    let mut after = items.last().and_then(Record::id).unwrap_or(0);
+    let mut after = items.last().map_or(0, Record::id);
     let mut table = if app.printer.format.is_data() {
         for item in &items {
             app.printer.json_line(item);
@@ -98,7 +98,7 @@ pub async fn records<R: Record + Row>(app: &App, query: RecordQuery, follow: &Fo
         rt::clock::sleep(LOOK_AGAIN).await;
         let next = RecordQuery { after: Some(after), ..query.clone() };
         for item in client.records::<R>(&next).await? {
-            after = item.id().unwrap_or(after).max(after);
+            after = item.id().max(after);
             match &mut table {
                 Some(table) => table.add(app, &item),
                 None => app.printer.json_line(&item),

@@ -13,7 +13,7 @@ use crate::{
 };
 use api::{
     Operation,
-    query::RecordQuery,
+    query::ListQuery,
     record::{OperationState, OperationStatus},
     routes::RouteId,
 };
@@ -88,9 +88,11 @@ impl Command {
                 objects::list::<Operation>(app, None, &ListArgs { watch: true, ..ListArgs::default() }).await
             }
             Command::List { last, .. } => {
-                let query = RecordQuery { last: Some(last), ..RecordQuery::default() };
-                let items: Vec<Operation> = app.client()?.records(&query).await?;
-                rows::list(app, &items, None, "operations")?;
+                let (mut items, revision) =
+                    app.client()?.list_all::<Operation>(None, &ListQuery::default()).await?;
+                items.sort_by_key(|o| o.metadata.created_at);
+                let older = items.len().saturating_sub(last as usize);
+                rows::list(app, &items[older..], Some(revision), "operations")?;
                 Ok(OK)
             }
             Command::Get { name } => objects::get::<Operation>(app, &[Key::cluster(name)]).await,
