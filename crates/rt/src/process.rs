@@ -81,6 +81,13 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
     }
 }
 
+/// Lets this process open as many files as it is allowed to ask for.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// Puts this process into a session of its own: signals to its old process group or terminal no longer reach it.
 pub fn new_session() -> io::Result<()> {
     rustix::process::setsid().map(|_| ()).map_err(io::Error::from)

@@ -53,6 +53,7 @@ impl Fleet {
         if options.shapes.is_empty() {
             return Err(Error::internal("a fleet needs at least one shape"));
         }
+        rt::process::raise_file_limit(); // each worker has two connections
         let starts = (0..options.count).map(|i| {
             let run = options.worker(i);
             async move { Worker::start(run?).await }

@@ -48,7 +48,7 @@ pub struct Identity {
 impl Identity {
     /// Who this worker was at its last start.
     pub fn load(keeper: &Keeper) -> Result<Option<Self>> {
-        keeper.load(FILE)
+        keeper.load(FILE, VERSION)
     }
 
     /// Keeps it.
@@ -130,13 +130,19 @@ pub async fn join(keeper: &Keeper, url: &str, name: &Name, token: &Secret) -> Re
     Ok(identity)
 }
 
+#[derive(Serialize, Deserialize)]
+struct KeyFile {
+    version: u32,
+    key: Secret,
+}
+
 /// The key of an attempt to join that did not come to its end, or a new one.
 async fn key(keeper: &Keeper) -> Result<WorkerKey> {
-    if let Some(kept) = keeper.load::<Secret>(KEY)? {
-        return WorkerKey::load(&kept);
+    if let Some(kept) = keeper.load::<KeyFile>(KEY, VERSION)? {
+        return WorkerKey::load(&kept.key);
     }
     let key = WorkerKey::generate()?;
-    keeper.save(KEY, &key.key_pem).await?;
+    keeper.save(KEY, &KeyFile { version: VERSION, key: key.key_pem.clone() }).await?;
     Ok(key)
 }
 

@@ -16,6 +16,7 @@ use std::{
 };
 
 const FILE: &str = "images.json";
+const VERSION: u32 = 1;
 
 /// The images of a host.
 pub struct Images {
@@ -46,7 +47,7 @@ impl Images {
             (Some(dir), Some(source)) => Some(Fetcher::new(BlobStore::open(&dir.join("images"))?, source)),
             _ => None,
         };
-        let known = keeper.load(FILE)?.unwrap_or_default();
+        let known = keeper.load(FILE, VERSION)?.unwrap_or_default();
         Ok(Images { fetcher, keeper: keeper.clone(), known: Mutex::new(known) })
     }
 
@@ -74,7 +75,7 @@ impl Images {
         let known = {
             let mut known = self.known.lock();
             let parts = parts.iter().map(|p| Piece { digest: p.digest, size: p.size }).collect();
-            known.version = 1;
+            known.version = VERSION;
             if known.images.get(&work.image_uid) == Some(&parts) {
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! The agent's small files. Without a directory (synthetic workers) nothing is kept over a restart.
 
 use base::{Error, Result};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -20,6 +20,13 @@ const LANES: usize = 32;
 pub struct Keeper {
     dir: Option<PathBuf>,
     lanes: Arc<[Arc<Mutex<()>>; LANES]>,
+}
+
+/// What all files have.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    version: u32,
 }
 
 impl Keeper {
@@ -67,23 +74,30 @@ impl Keeper {
         }
     }
 
-    /// Reads a file; `None` where there is none.
+    /// Reads a file whose version is at most `newest`; `None` where there is none.
     ///
     /// # Errors
     /// A file that is not understood is an error: acting without it could harm VMs.
-    pub fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+    pub fn load<T: DeserializeOwned>(&self, name: &str, newest: u32) -> Result<Option<T>> {
         let Some(dir) = &self.dir else { return Ok(None) };
         let path = dir.join(name);
         let Some(bytes) = rt::files::read_optional(&path)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::internal(format!("{} is not understood", path.display())).because(e).hint(
-                "was it written by a newer release? Otherwise restore it from a backup of that directory",
-            )
-        })
+        let strange = |e: serde_json::Error| {
+            Error::internal(format!("{} is not understood", path.display()))
+                .because(e)
+                .hint("restore it from a backup of that directory")
+        };
+        let Versioned { version } = serde_json::from_slice(&bytes).map_err(strange)?;
+        if version > newest {
+            return Err(Error::conflict(format!("{} was written by a newer release", path.display()))
+                .because(format!("it has version {version}; this release knows {newest}"))
+                .hint("run that release, or a newer one"));
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(strange)
     }
 
     /// Reads all files of a directory below.
-    pub fn load_all<T: DeserializeOwned>(&self, below: &str) -> Result<Vec<T>> {
+    pub fn load_all<T: DeserializeOwned>(&self, below: &str, newest: u32) -> Result<Vec<T>> {
         let Some(dir) = &self.dir else { return Ok(Vec::new()) };
         let list = dir.join(below);
         let entries = std::fs::read_dir(&list)
@@ -93,7 +107,7 @@ impl Keeper {
         // Names that begin with a dot are writes that a crash cut short.
         names
             .filter(|n| n.strip_suffix(".json").is_some_and(|n| !n.starts_with('.')))
-            .filter_map(|n| self.load(&format!("{below}/{n}")).transpose())
+            .filter_map(|n| self.load(&format!("{below}/{n}"), newest).transpose())
             .collect()
     }
 

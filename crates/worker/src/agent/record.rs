@@ -120,7 +120,7 @@ impl Record {
 
     /// All that are kept.
     pub fn load_all(keeper: &Keeper) -> Result<Vec<Record>> {
-        keeper.load_all("records")
+        keeper.load_all("records", VERSION)
     }
 
     /// Forgets it.

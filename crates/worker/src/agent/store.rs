@@ -24,7 +24,7 @@ pub struct Desires {
 impl Desires {
     /// What was kept, or nothing.
     pub fn load(keeper: &Keeper) -> Result<Self> {
-        Ok(keeper.load(FILE)?.unwrap_or_default())
+        Ok(keeper.load(FILE, VERSION)?.unwrap_or_default())
     }
 
     /// Keeps it: on the disk when this returns.

@@ -240,3 +240,71 @@ proptest! {
         }
     }
 }
+
+/// Something that happens to a VM.
+#[derive(Clone, Debug)]
+enum Happening {
+    Wanted(Wanted),
+    Ends(ExitCause),
+    StartFails,
+    Step,
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        1 => wants().prop_map(Happening::Wanted),
+        1 => prop_oneof![Just(ExitCause::Guest), Just(ExitCause::Failed), Just(ExitCause::Unknown)]
+            .prop_map(Happening::Ends),
+        1 => Just(Happening::StartFails),
+        6 => Just(Happening::Step),
+    ]
+}
+
+proptest! {
+    /// A whole life: whatever happens in whatever order, a VM that nobody removed keeps its disk, one that rests stays
+    /// at rest until it is asked, and in the end all is as it was wanted last.
+    #[test]
+    fn a_life(events in prop::collection::vec(happenings(), 1..60)) {
+        let (mut m, mut r) = (None::<Observed>, record());
+        let mut w = wanted(Desired::Running);
+        let mut fails = false;
+        for event in events {
+            match event {
+                // A restart is asked for by a higher number, never by a lower one.
+                Happening::Wanted(next) => w = Wanted { restarts: w.restarts + next.restarts, ..next },
+                Happening::StartFails => fails = true,
+                Happening::Ends(cause) => {
+                    if let Some(m) = m.as_mut().filter(|m| m.phase.is_live()) {
+                        *m = exited(m.run, cause);
+                    }
+                }
+                Happening::Step => {
+                    let action = next(&w, m.as_ref(), &r);
+                    let rested = r.rest.is_some() && !m.as_ref().is_some_and(|m| m.phase.is_live());
+                    let asked = w.restarts > r.restarts_done || w.policy != RestartPolicy::Never;
+                    if rested && action == Action::Start {
+                        prop_assert!(asked);
+                    }
+                    if action == Action::Start && std::mem::take(&mut fails) {
+                        r.restarts_done = w.restarts;
+                        r.settled_run = m.as_ref().map_or(0, |m| m.run).max(r.settled_run);
+                        let rest = Rest { phase: VmPhase::Failed, reason: "R".into(), message: String::new() };
+                        r.rest = (w.policy == RestartPolicy::Never).then_some(rest);
+                    } else {
+                        act(&action, &mut m, &mut r, &w);
+                    }
+                    if w.desired != Desired::Removed {
+                        prop_assert!(action != Action::Remove && action != Action::Finish);
+                    }
+                }
+            }
+        }
+        for _ in 0..12 {
+            let action = next(&w, m.as_ref(), &r);
+            act(&action, &mut m, &mut r, &w);
+        }
+        let settled = next(&w, m.as_ref(), &r);
+        prop_assert!(matches!(settled, Action::Idle | Action::Finish), "{settled:?}");
+        prop_assert_eq!(m.is_some_and(|m| m.phase.is_live()), w.desired == Desired::Running && r.rest.is_none());
+    }
+}

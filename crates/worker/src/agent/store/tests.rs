@@ -49,6 +49,8 @@ async fn what_is_kept_is_read_again_by_its_owner_only() {
     assert_eq!(mode & 0o777, 0o600);
     let again = Desires::load(&keeper).unwrap();
     assert_eq!((again.revision(), again.epochs.get(&uid)), (Revision::new(1, 5), Some(&3)));
+    std::fs::write(dir.path().join(FILE), r#"{"version":99}"#).unwrap();
+    assert_eq!(Desires::load(&keeper).unwrap_err().code, base::Code::Conflict);
     std::fs::write(dir.path().join(FILE), "{").unwrap();
     assert!(Desires::load(&keeper).unwrap_err().hint.is_some());
 }

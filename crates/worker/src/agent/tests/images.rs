@@ -16,6 +16,8 @@ use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const CONTENT: &[u8] = b"a disk";
+/// A large file: this many times a piece of 1 MiB.
+const PIECES: usize = 96;
 
 /// A source that is there when it is told so.
 #[derive(Default)]
@@ -81,4 +83,50 @@ async fn many_vms_wait_for_one_download_and_the_last_one_frees_it() {
     let host = &rig.agent.0.host;
     host.collect().await.unwrap();
     assert!(host.images.held().is_empty());
+}
+
+/// A source of one large file, as fast as it is taken.
+struct Flood(Bytes);
+
+impl Source for Flood {
+    fn fetch(&self, _: Digest, _: u64) -> BoxFuture<'_, Result<BoxStream<'static, Result<Bytes>>>> {
+        let pieces = std::iter::repeat_n(self.0.clone(), PIECES).map(Ok);
+        Box::pin(async move { Ok(futures::stream::iter(pieces).boxed()) })
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_does_not_delay_a_heartbeat() {
+    let dir = tempfile::tempdir().unwrap();
+    let piece = Bytes::from(vec![7; 1 << 20]);
+    let whole = piece.repeat(PIECES);
+    let part = ImagePart {
+        name: "disk".into(),
+        digest: Digest::of(&whole).to_string(),
+        size: ByteSize(whole.len() as u64),
+    };
+    drop(whole);
+    let options = AgentOptions {
+        state_dir: Some(dir.path().into()),
+        heartbeat: Duration::from_millis(20),
+        ..AgentOptions::synthetic(Amounts::default())
+    };
+    let runtime: Arc<dyn Runtime> = Arc::new(Disguised::new(None));
+    let agent = Agent::with_runtimes(options, vec![runtime], Some(Arc::new(Flood(piece)))).await.unwrap();
+    let mut lines = std::pin::pin!(agent.lines());
+    let mut rig = Rig::of(agent.clone());
+    let uid = rt::ids::uid();
+    let work = Work { parts: vec![part], ..disk_work() };
+    rig.send(vec![assignment(uid, Desired::Running, work)]).await;
+    let (mut last, mut longest) = (rt::clock::now(), Duration::ZERO);
+    loop {
+        let line = rt::clock::timeout(super::rig::LIMIT, "a line", lines.next()).await.unwrap().unwrap();
+        longest = longest.max(last.elapsed());
+        last = rt::clock::now();
+        match serde_json::from_slice(&line).unwrap() {
+            Report::Vm { vm } if vm.phase == VmPhase::Running => break,
+            _ => {}
+        }
+    }
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
