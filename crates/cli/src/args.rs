@@ -176,6 +176,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
 }
 
+/// Whether JSON was asked for, as far as can be told from a command line that is wrong.
+pub fn wants_json(args: &[OsString]) -> bool {
+    let texts: Vec<_> = args.iter().map(|a| a.to_string_lossy()).take_while(|a| a != "--").collect();
+    let apart = texts.windows(2).any(|w| matches!(&*w[0], "-o" | "--output") && w[1] == "json");
+    let joined = texts.iter().any(|a| matches!(&**a, "-ojson" | "-o=json" | "--output=json"));
+    apart || joined || crate::env::var("HOSTLER_OUTPUT").as_deref() == Some("json")
+}
+
 /// `HOSTLER_VM_CREATE_IMAGE` for `vm create --image`. Values for positional arguments come from the command line only.
 fn with_variables(command: clap::Command, prefix: &str) -> clap::Command {
     let command = command.mut_args(|arg| {

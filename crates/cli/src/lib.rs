@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod complete;
 pub mod contexts;
 mod daemons;
 mod demo;
@@ -33,14 +34,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> 
     if let Some(code) = nouns::completion::answer() {
         return code;
     }
-    match args::parse(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match args::parse(args.iter().cloned()) {
         Ok(cli) => run(cli, daemons),
-        Err(e) => {
-            // Help and version are data and go to stdout; a wrong use goes to stderr with exit code 2.
-            let _ = e.print();
-            u8::try_from(e.exit_code()).unwrap_or(2)
-        }
+        Err(e) => misused(&args, &e),
     }
+}
+
+/// Help and version are data and go to stdout; a wrong use goes to stderr with exit code 2, with `-o json` as a problem.
+fn misused(args: &[OsString], error: &clap::Error) -> u8 {
+    let json = args::wants_json(args);
+    if !error.use_stderr() || !json {
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).unwrap_or(2);
+    }
+    let words = error.to_string();
+    let sentence = words.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let failure = Failure::from(base::Error::new(base::Code::Invalid, sentence).hint("see --help"));
+    printer::Printer::new(args::Format::Json, false, printer::Color::Never, true).failure(&failure);
+    failure.exit_code()
 }
 
 fn run(cli: Cli, daemons: &dyn Daemons) -> u8 {
@@ -78,7 +90,10 @@ fn in_runtime(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
         }
         tokio::select! {
             result = dispatch(app, command, daemons) => result,
-            _ = tokio::signal::ctrl_c() => Ok(failure::INTERRUPTED),
+            _ = tokio::signal::ctrl_c() => {
+                app.printer.note("interrupted; what the controller has begun goes on");
+                Ok(failure::INTERRUPTED)
+            }
         }
     });
     // A thread may sit in a read of the keyboard, or in a lookup of a name: nobody needs its answer any more.

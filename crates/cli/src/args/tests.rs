@@ -94,6 +94,27 @@ fn mistakes_are_refused() {
 }
 
 #[test]
+fn json_is_wanted_even_where_all_else_is_wrong() {
+    let wants = |line: &str| wants_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+    assert!(
+        wants("hostler vm nothing -o json") && wants("hostler --output=json x") && wants("hostler -ojson")
+    );
+    assert!(!wants("hostler vm list -o yaml") && !wants("hostler vm exec web -- x -o json"));
+}
+
+#[test]
+fn the_shell_is_told_what_may_follow() {
+    let complete = |line: &[&str]| -> Vec<String> {
+        let args = line.iter().map(OsString::from).collect();
+        let found = clap_complete::engine::complete(&mut command(), args, line.len() - 1, None).unwrap();
+        found.iter().map(|c| c.get_value().to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!(complete(&["hostler", "vm", "st"]), ["start", "stop"]);
+    assert!(complete(&["hostler", "vm", "create", "--restart-p"]).contains(&"--restart-policy".to_owned()));
+    assert_eq!(complete(&["hostler", "vm", "create", "--restart-policy", "al"]), ["always"]);
+}
+
+#[test]
 fn help_of_all_nouns() {
     let mut root = command();
     root.build();

@@ -3,6 +3,7 @@
 use crate::{
     Result,
     app::{App, load_contexts},
+    complete,
     contexts::Context,
     env,
     failure::OK,
@@ -25,18 +26,20 @@ pub enum Command {
     /// Make a context the current one
     Use {
         /// Its name
+        #[arg(add = complete::contexts())]
         name: String,
     },
     /// Show a context, without its token
     Show {
         /// Its name [default: the current one]
+        #[arg(add = complete::contexts())]
         name: Option<String>,
     },
     /// Remove contexts
     #[command(visible_alias = "rm")]
     Delete {
         /// Their names
-        #[arg(required = true)]
+        #[arg(required = true, add = complete::contexts())]
         names: Vec<String>,
     },
     /// Print the name of the current context

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Failure, Result,
     app::App,
-    parse,
+    complete, parse,
     progress::Progress,
     rows::{Row, or_dash},
     table::{Column, col, wide},
@@ -34,14 +34,14 @@ pub enum Command {
     /// Show images
     Get {
         /// Their names
-        #[arg(required = true, value_parser = parse::name)]
+        #[arg(required = true, value_parser = parse::name, add = complete::images())]
         names: Vec<Name>,
     },
     /// Remove images that no VM uses
     #[command(visible_alias = "rm")]
     Delete {
         /// Their names
-        #[arg(required = true, value_parser = parse::name)]
+        #[arg(required = true, value_parser = parse::name, add = complete::images())]
         names: Vec<Name>,
     },
 }

@@ -17,6 +17,7 @@ use super::objects::{self, ListArgs, WaitArgs};
 use crate::{
     Result,
     app::App,
+    complete,
     parse::{self, InProject},
 };
 use api::Vm;
@@ -77,7 +78,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct One {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
 }
 
@@ -85,7 +86,7 @@ pub struct One {
 #[derive(Args, Clone, Debug)]
 pub struct Names {
     /// The VMs
-    #[arg(required = true, value_name = "NAME", value_parser = parse::in_project)]
+    #[arg(required = true, value_name = "NAME", value_parser = parse::in_project, add = complete::vms())]
     pub names: Vec<InProject>,
 }
 

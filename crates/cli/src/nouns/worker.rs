@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Daemons, Result, WorkerOptions,
     app::App,
-    env,
+    complete, env,
     failure::OK,
     parse,
     rows::{self, Row, labels, or_dash},
@@ -42,7 +42,7 @@ pub enum Command {
     /// Set (KEY=VALUE) and remove (KEY-) labels
     Label {
         /// The worker
-        #[arg(value_parser = parse::name)]
+        #[arg(value_parser = parse::name, add = complete::workers())]
         name: Name,
         /// What to set or remove
         #[arg(required = true, value_name = "KEY=VALUE|KEY-")]
@@ -51,7 +51,7 @@ pub enum Command {
     /// Change how many CPUs are sold per CPU
     CpuRatio {
         /// The worker
-        #[arg(value_parser = parse::name)]
+        #[arg(value_parser = parse::name, add = complete::workers())]
         name: Name,
         /// For example 2 or 1.5
         ratio: f64,
@@ -60,7 +60,7 @@ pub enum Command {
     #[command(visible_alias = "forget")]
     Delete {
         /// Their names
-        #[arg(required = true, value_parser = parse::name)]
+        #[arg(required = true, value_parser = parse::name, add = complete::workers())]
         names: Vec<Name>,
         /// It will never come back, and its VMs are dead: only then may they be placed elsewhere
         #[arg(long)]
@@ -80,7 +80,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct Names {
     /// Their names
-    #[arg(required = true, value_name = "NAME", value_parser = parse::name)]
+    #[arg(required = true, value_name = "NAME", value_parser = parse::name, add = complete::workers())]
     pub names: Vec<Name>,
 }
 
@@ -91,13 +91,13 @@ pub enum UnclaimedCommand {
     #[command(visible_alias = "ls")]
     List {
         /// The worker
-        #[arg(value_parser = parse::name)]
+        #[arg(value_parser = parse::name, add = complete::workers())]
         worker: Option<Name>,
     },
     /// Make one an object again; it keeps running
     Adopt {
         /// The worker
-        #[arg(value_parser = parse::name)]
+        #[arg(value_parser = parse::name, add = complete::workers())]
         worker: Name,
         /// The VM's uid
         uid: Uid,
@@ -108,7 +108,7 @@ pub enum UnclaimedCommand {
     /// Remove one, disk and all
     Remove {
         /// The worker
-        #[arg(value_parser = parse::name)]
+        #[arg(value_parser = parse::name, add = complete::workers())]
         worker: Name,
         /// The VM's uid
         uid: Uid,

@@ -4,6 +4,7 @@ use super::{flags::SpecFlags, wait_for};
 use crate::{
     Result,
     app::App,
+    complete,
     failure::OK,
     nouns::{
         merge::merge,
@@ -28,7 +29,7 @@ pub struct Create {
     #[arg(value_parser = parse::in_project)]
     pub name: InProject,
     /// What it starts from
-    #[arg(long, short = 'i', value_name = "IMAGE", value_parser = parse::name)]
+    #[arg(long, short = 'i', value_name = "IMAGE", value_parser = parse::name, add = complete::images())]
     pub image: Name,
     /// The disk; the image's size where that is larger [default: 2GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]

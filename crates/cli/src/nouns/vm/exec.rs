@@ -4,6 +4,7 @@ use super::session::{self, Session};
 use crate::{
     Failure, Result,
     app::App,
+    complete,
     failure::OURS,
     parse::{self, InProject},
     terminal,
@@ -18,7 +19,7 @@ use std::io::IsTerminal;
                         Examples:\n  hostler vm ssh web\n  hostler vm ssh web uname -a\n  tar c . | hostler vm ssh web 'tar x -C /srv'")]
 pub struct Ssh {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// A terminal, also for a command
     #[arg(short = 't', long)]
@@ -38,7 +39,7 @@ pub struct Ssh {
                         hostler vm exec web -it -- top")]
 pub struct Exec {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// Give it our input
     #[arg(short = 'i', long)]

@@ -3,6 +3,7 @@
 use crate::{
     Result,
     app::App,
+    complete,
     failure::OK,
     nouns::objects::short,
     parse::{self, Forward, InProject},
@@ -29,7 +30,7 @@ const BUFFER: usize = 128 * 1024;
 )]
 pub struct PortForward {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// Ports of the VM, each with a local one before it or not
     #[arg(required = true, value_name = "[LOCAL:]REMOTE", value_parser = parse::forward)]
@@ -46,7 +47,7 @@ pub struct PortForward {
 #[derive(Args, Clone, Debug)]
 pub struct Vnc {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// The local port; 0 for any free one
     #[arg(long, default_value_t = 0)]

@@ -3,6 +3,7 @@
 use crate::{
     Result,
     app::App,
+    complete,
     failure::OK,
     parse::{self, InProject},
 };
@@ -16,7 +17,7 @@ use std::time::Duration;
 #[derive(Args, Clone, Debug)]
 pub struct Logs {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// Which log
     #[arg(long, value_name = "console|startup", hide_possible_values = true, default_value = "console")]

@@ -4,6 +4,7 @@ use super::{Names, keys, wait_for};
 use crate::{
     Result,
     app::App,
+    complete,
     failure::OK,
     nouns::objects::{self, ListArgs, WaitArgs, done, for_each},
     parse::{self, InProject},
@@ -83,7 +84,7 @@ impl Power {
 #[derive(Args, Clone, Debug)]
 pub struct Delete {
     /// The VMs
-    #[arg(value_name = "NAME", value_parser = parse::in_project)]
+    #[arg(value_name = "NAME", value_parser = parse::in_project, add = complete::vms())]
     pub names: Vec<InProject>,
     /// All with this label; repeat it for several
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = parse::pair, conflicts_with = "names")]
@@ -139,7 +140,7 @@ impl Delete {
 #[derive(Args, Clone, Debug)]
 pub struct Wait {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// What to wait for
     #[arg(

@@ -4,6 +4,7 @@ use super::flags::SpecFlags;
 use crate::{
     Failure, Result,
     app::App,
+    complete,
     nouns::{merge, objects::changed},
     parse::{self, InProject},
 };
@@ -17,7 +18,7 @@ use clap::Args;
                         hostler vm update web --label tier=front --label old- --unset ttlSeconds")]
 pub struct Update {
     /// The VM
-    #[arg(value_parser = parse::in_project)]
+    #[arg(value_parser = parse::in_project, add = complete::vms())]
     pub name: InProject,
     /// A label to set (KEY=VALUE) or to remove (KEY-); repeat it for several
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE|KEY-")]
