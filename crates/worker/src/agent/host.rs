@@ -193,8 +193,7 @@ impl Host {
                 return Ok(()); // what this one was made from is not known
             }
         }
-        let works = desires.current().filter_map(|a| a.work.as_ref());
-        keep.extend(works.flat_map(|w| images::digests(&w.parts)));
+        keep.extend(desires.works().flat_map(|w| images::digests(&w.parts)));
         self.images.collect(desires.keep_images(), keep).await
     }
 }

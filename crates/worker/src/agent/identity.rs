@@ -111,7 +111,7 @@ pub async fn join(keeper: &Keeper, url: &str, name: &Name, token: &Secret) -> Re
             Code::Unauthenticated,
             "this controller has another CA than the join token names",
         )
-        .hint("make a join token on this controller: hostler worker join-token"));
+        .hint("make a join token on this controller: hostler worker token create"));
     }
     let before = Identity::load(keeper)?.map_or(0, |i| i.starts);
     let identity = Identity {

@@ -150,7 +150,7 @@ impl Agent {
     pub async fn assign(&self, assignments: Assignments) -> Result<Accepted> {
         let _turn = self.0.turn.lock().await;
         let host = &self.0.host;
-        let Some(next) = host.desires().followed_by(assignments) else {
+        let Some(next) = host.desires().followed_by(assignments, |uid| host.vm(*uid).is_ok()) else {
             return Ok(Accepted { revision: host.desires().revision() });
         };
         next.save(&host.keeper).await?;

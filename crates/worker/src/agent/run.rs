@@ -113,7 +113,7 @@ async fn first_time(keeper: &Keeper, options: &RunOptions) -> Result<Identity> {
     let missing = |what: &str, flag: &str| {
         Error::new(Code::Invalid, format!("this worker has not joined yet, and {what} is missing")).hint(
             format!(
-                "make a token on the controller with: hostler worker join-token, and give it here with {flag}"
+                "make a token on the controller with: hostler worker token create, and give it here with {flag}"
             ),
         )
     };

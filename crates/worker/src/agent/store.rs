@@ -2,7 +2,7 @@
 //! highest placement of each VM ever seen here.
 
 use super::keeper::Keeper;
-use api::assignment::{Assignment, Assignments};
+use api::assignment::{Assignment, Assignments, Work};
 use base::{Result, Revision, Uid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -19,6 +19,8 @@ pub struct Desires {
     version: u32,
     assignments: Assignments,
     epochs: BTreeMap<Uid, u64>,
+    /// What was last said of VMs that are here and of which nothing is said now.
+    remembered: BTreeMap<Uid, Assignment>,
 }
 
 impl Desires {
@@ -48,19 +50,32 @@ impl Desires {
         *highest = epoch.max(*highest);
     }
 
-    /// Follows a new desired state, unless it is older than this one.
+    /// Follows a new desired state, unless it is older than this one. What was said of VMs that are still `here` is
+    /// remembered: whoever adopts one later gets it back.
     #[must_use]
-    pub fn followed_by(&self, next: Assignments) -> Option<Self> {
+    pub fn followed_by(&self, next: Assignments, here: impl Fn(&Uid) -> bool) -> Option<Self> {
         if next.revision < self.revision() {
             return None;
         }
-        let mut after = Desires { version: VERSION, assignments: next, epochs: self.epochs.clone() };
-        let current: Vec<_> = after.current().map(|a| (a.uid, a.epoch)).collect();
+        let mut after = Desires { version: VERSION, assignments: next, ..self.clone() };
+        after.remembered.extend(self.current().filter(|a| a.work.is_some()).map(|a| (a.uid, a.clone())));
+        let current: BTreeMap<Uid, u64> = after.current().map(|a| (a.uid, a.epoch)).collect();
+        after.remembered.retain(|uid, _| here(uid) && !current.contains_key(uid));
         for (uid, epoch) in current {
             after.saw(uid, epoch);
         }
         after.trim();
         Some(after)
+    }
+
+    /// What is said of a VM, or was last.
+    pub fn told(&self, uid: Uid) -> Option<&Assignment> {
+        self.current().find(|a| a.uid == uid).or_else(|| self.remembered.get(&uid))
+    }
+
+    /// What must not lose its image.
+    pub fn works(&self) -> impl Iterator<Item = &Work> {
+        self.current().chain(self.remembered.values()).filter_map(|a| a.work.as_deref())
     }
 
     /// What is to be followed: all but placements older than one that was seen here.

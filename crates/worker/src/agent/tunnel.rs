@@ -6,6 +6,7 @@
 //! | `vms/{uid}/vnc` | the screen, RFB, as bytes |
 //! | `vms/{uid}/console` | the serial console, as bytes |
 //! | `vms/{uid}/exec?{ExecRequest}` | a command, as frames ([`link::frame`]) |
+//! | `vms/{uid}/assignment` | what was last said of the VM ([`api::assignment::Assignment`], JSON), for whoever adopts it |
 //! | `vms/{uid}/logs/{console or startup}?{LogQuery}` | a log, see [`super::logs`] |
 
 use super::{Host, exec, logs, vm::Vm};
@@ -32,6 +33,7 @@ pub async fn serve(host: &Arc<Host>, request: TunnelRequest, offer: Offer) -> Re
             pump(stream, offer.accept()?).await.map_err(|e| Error::io("move bytes through a tunnel", &e))
         }
         Goal::Exec(uid, request) => exec::serve(host, &host.vm(uid)?, request, offer).await,
+        Goal::Assignment(uid) => tell(host, uid, offer).await,
         Goal::Log(uid, log, query) => logs::serve(host, &host.vm(uid)?, log, &query, offer).await,
     }
 }
@@ -41,6 +43,7 @@ pub async fn serve(host: &Arc<Host>, request: TunnelRequest, offer: Offer) -> Re
 pub enum Goal {
     Stream(Uid, Target),
     Exec(Uid, api::stream::ExecRequest),
+    Assignment(Uid),
     Log(Uid, logs::Log, logs::Query),
 }
 
@@ -63,6 +66,7 @@ impl Goal {
             ("vnc", []) => Goal::Stream(uid, Target::Vnc),
             ("console", []) => Goal::Stream(uid, Target::Console),
             ("exec", []) => Goal::Exec(uid, parse_query(query)?),
+            ("assignment", []) => Goal::Assignment(uid),
             ("logs", [log]) => Goal::Log(uid, logs::Log::parse(log)?, parse_query(query)?),
             _ => return Err(unknown()),
         })
@@ -77,6 +81,21 @@ fn parse_port(text: &str) -> Result<u16> {
 fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
     serde_urlencoded::from_str(query)
         .map_err(|e| Error::new(Code::Invalid, "the query of a tunnel is not understood").because(e))
+}
+
+async fn tell(host: &Arc<Host>, uid: Uid, offer: Offer) -> Result<()> {
+    let desires = host.desires();
+    let told = desires.told(uid).ok_or_else(|| {
+        Error::not_found(format!("this worker was never told how the VM {uid} is to be"))
+            .hint("it can still be removed: hostler worker unclaimed remove WORKER UID")
+    })?;
+    let text = serde_json::to_vec(told).map_err(|e| Error::internal("cannot write an answer").because(e))?;
+    let (_reader, mut writer) = offer.accept()?.into_split();
+    let sending = async {
+        writer.send(text.into()).await?;
+        writer.finish()
+    };
+    sending.await.map_err(|e| Error::io("answer through a tunnel", &e))
 }
 
 async fn connect(host: &Host, vm: &Vm, target: Target) -> Result<BoxedIo> {

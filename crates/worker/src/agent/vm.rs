@@ -79,7 +79,7 @@ impl Vm {
     pub fn work(&self) -> Result<(Arc<Assignment>, Box<Work>)> {
         let assignment = self.assignment().ok_or_else(|| {
             Error::conflict("no object of the controller names this VM")
-                .hint("adopt it first: hostler worker adopt WORKER UID")
+                .hint("adopt it first: hostler worker unclaimed adopt WORKER UID")
         })?;
         let work = assignment.work.clone().ok_or_else(|| Error::conflict("the VM is being removed"))?;
         Ok((assignment, work))

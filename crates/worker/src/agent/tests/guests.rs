@@ -205,6 +205,17 @@ async fn commands_run_in_the_guest() {
     let (out, _, last) = talk(tunnel, &[(Channel::Control, &resize), (Channel::Stdin, b"\n")]).await;
     assert!(out.contains("7 30"), "{out}");
     assert_eq!(last, Control::Exit { code: Some(0), signal: None });
+
+    // What the worker was told of a VM can be asked for, also when nobody claims it any more.
+    for _ in 0..2 {
+        let mut told = guests.open(uid, "assignment").await.unwrap();
+        let mut text = Vec::new();
+        told.read_to_end(&mut text).await.unwrap();
+        let told: api::assignment::Assignment = serde_json::from_slice(&text).unwrap();
+        assert_eq!(told.work.unwrap().user, guests.sshd.user());
+        guests.rig.send(vec![]).await;
+    }
+    assert_eq!(guests.open(uid, "exec?command=true").await.unwrap_err().code, Code::Conflict);
 }
 
 #[tokio::test]

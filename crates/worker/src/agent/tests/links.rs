@@ -227,7 +227,7 @@ async fn one_process_has_a_directory_and_one_controller_a_worker() {
 async fn what_keeps_a_worker_from_joining() {
     let (controller, dir) = (Controller::start().await, tempfile::tempdir().unwrap());
     let missing = RunOptions { join_token: None, ..options(&controller, &dir) };
-    assert!(Worker::start(missing).await.unwrap_err().hint.unwrap().contains("join-token"));
+    assert!(Worker::start(missing).await.unwrap_err().hint.unwrap().contains("--join-token-file"));
     let nobody = RunOptions { url: Some("https://127.0.0.1:1".into()), ..options(&controller, &dir) };
     assert_eq!(Worker::start(nobody).await.unwrap_err().code, Code::Unavailable);
     let refused = RunOptions { name: name("refused"), ..options(&controller, &dir) };
