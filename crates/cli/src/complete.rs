@@ -4,7 +4,6 @@
 use crate::{
     app::{App, load_contexts},
     args::Global,
-    nouns::objects::short,
 };
 use api::{Image, Vm, Worker, query::ListQuery};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -52,7 +51,7 @@ async fn ask<K: Kind>() -> crate::Result<Vec<String>> {
     let (client, project) = (app.client()?, app.project()?);
     let query = ListQuery { limit: Some(MOST), ..ListQuery::default() };
     let page = client.page::<K>(Some(&project), &query).await?;
-    Ok(page.items.iter().map(|o| Key::of(o.metadata())).map(|k| short(&k)).collect())
+    Ok(page.items.iter().map(|o| Key::of(o.metadata())).map(|k| k.short()).collect())
 }
 
 fn candidates(typed: &OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {

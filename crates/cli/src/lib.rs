@@ -107,7 +107,11 @@ fn start_log(app: &App, daemon: bool) {
     let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
         return app.printer.warn(&format!("'{filter}' is not a log filter; nothing is logged"));
     };
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(app.printer.colors())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 async fn dispatch(app: &App, command: Command, daemons: &dyn Daemons) -> Result {

@@ -60,6 +60,11 @@ impl Printer {
         (String::from_utf8(out.clone()).unwrap(), String::from_utf8(err.clone()).unwrap())
     }
 
+    /// Whether text may be coloured.
+    pub fn colors(&self) -> bool {
+        self.color
+    }
+
     /// Whether somebody looks at stdout.
     pub fn on_terminal(&self) -> bool {
         self.memory.is_none() && io::stdout().is_terminal()

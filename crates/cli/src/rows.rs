@@ -90,6 +90,14 @@ pub fn or_dash(text: impl AsRef<str>) -> String {
     if text.as_ref().is_empty() { "-".into() } else { text.as_ref().to_owned() }
 }
 
+/// A runtime and its acceleration, as `qemu/kvm`.
+pub fn runtime(name: &str, acceleration: &str) -> String {
+    match acceleration {
+        "" | "none" => or_dash(name),
+        _ => format!("{name}/{acceleration}"),
+    }
+}
+
 /// Labels as `a=b,c=d`.
 pub fn labels(labels: &api::meta::Labels) -> String {
     or_dash(labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))

@@ -34,6 +34,14 @@ impl Key {
         Key { project: metadata.project.as_ref().map(ToString::to_string), name: metadata.name.to_string() }
     }
 
+    /// As commands take it: without the project that nobody needs to name.
+    pub fn short(&self) -> String {
+        match self.project.as_deref() {
+            None | Some(api::access::DEFAULT_PROJECT) => self.name.clone(),
+            Some(_) => self.to_string(),
+        }
+    }
+
     fn parameters(&self) -> Vec<&str> {
         self.project.as_deref().into_iter().chain([self.name.as_str()]).collect()
     }

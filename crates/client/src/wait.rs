@@ -51,8 +51,12 @@ pub async fn vm(
     .await;
     waited.map_err(|mut e| {
         if let (Code::Timeout, Some(vm)) = (e.code(), last) {
-            e.error.message =
-                format!("VM {key} is still {} after {} s", vm.status.phase.as_str(), limit.as_secs());
+            e.error.message = format!(
+                "VM {} is still {} after {} s",
+                key.short(),
+                vm.status.phase.as_str(),
+                limit.as_secs()
+            );
             e.error.cause = (!vm.status.message.is_empty()).then(|| vm.status.message.clone());
             e.error.hint = vm.status.fix.clone().or_else(|| Some("wait longer with --timeout".into()));
         }
@@ -63,11 +67,12 @@ pub async fn vm(
 /// Whether the wait is over. `first` is what was seen first: a failure that was there before does not count.
 #[allow(clippy::option_option)] // over or not, and with or without a VM
 fn reached(goal: Goal, key: &Key, vm: Option<Vm>, first: Option<&VmStatus>) -> Result<Option<Option<Vm>>> {
+    let name = key.short();
     let Some(vm) = vm else {
         return if goal == Goal::Deleted {
             Ok(Some(None))
         } else {
-            Err(Failure::not_found(format!("VM {key} was deleted meanwhile")).into())
+            Err(Failure::not_found(format!("VM {name} was deleted meanwhile")).into())
         };
     };
     let (status, spec) = (&vm.status, &vm.spec);
@@ -76,7 +81,7 @@ fn reached(goal: Goal, key: &Key, vm: Option<Vm>, first: Option<&VmStatus>) -> R
         return Ok(None);
     }
     if status.phase == VmPhase::Deleting {
-        return Err(Failure::conflict(format!("VM {key} is being deleted")).into());
+        return Err(Failure::conflict(format!("VM {name} is being deleted")).into());
     }
     let over = match goal {
         Goal::Placed => status.worker.is_some(),
@@ -90,8 +95,8 @@ fn reached(goal: Goal, key: &Key, vm: Option<Vm>, first: Option<&VmStatus>) -> R
         return Err(failed(&vm));
     }
     if goal == Goal::Ready && spec.power == Power::Stopped {
-        return Err(Failure::conflict(format!("VM {key} is to be stopped"))
-            .hint(format!("start it: hostler vm start {key}"))
+        return Err(Failure::conflict(format!("VM {name} is to be stopped"))
+            .hint(format!("start it: hostler vm start {name}"))
             .into());
     }
     let ended = status.phase == VmPhase::Stopped && first != Some(status);
@@ -102,7 +107,7 @@ fn reached(goal: Goal, key: &Key, vm: Option<Vm>, first: Option<&VmStatus>) -> R
 }
 
 fn failed(vm: &Vm) -> Error {
-    let key = Key::of(&vm.metadata);
+    let key = Key::of(&vm.metadata).short();
     let phase = vm.status.phase.as_str().to_lowercase();
     let hint = vm.status.fix.clone().unwrap_or_else(|| format!("see its console: hostler vm logs {key}"));
     let error = Failure::new(Code::Internal, format!("VM {key} has {phase}")).hint(hint);

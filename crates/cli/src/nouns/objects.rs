@@ -151,9 +151,9 @@ pub async fn for_each(app: &App, keys: &[Key], mut act: impl AsyncFnMut(&Key) ->
 /// Says that something was done: with `-o name` as data.
 pub fn done(app: &App, title: &str, key: &Key, what: &str) {
     if app.printer.format == Format::Name {
-        app.printer.line(&short(key));
+        app.printer.line(&key.short());
     } else {
-        app.printer.note(&format!("{title} {} {what}", short(key)));
+        app.printer.note(&format!("{title} {} {what}", key.short()));
     }
 }
 
@@ -165,14 +165,6 @@ pub fn changed<K: Kind + Row>(app: &App, object: &K, what: &str) -> Result {
         done(app, K::TITLE, &Key::of(object.metadata()), what);
     }
     Ok(OK)
-}
-
-/// A key as commands take it: without the project that nobody needs to name.
-pub fn short(key: &Key) -> String {
-    match key.project.as_deref() {
-        None | Some(api::access::DEFAULT_PROJECT) => key.name.clone(),
-        Some(_) => key.to_string(),
-    }
 }
 
 /// The keys of all objects with these labels.

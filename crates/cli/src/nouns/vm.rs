@@ -129,7 +129,7 @@ impl Command {
 async fn wait_for(app: &App, key: &Key, goal: Goal, args: &WaitArgs) -> Result<Option<Vm>> {
     let client = app.client()?;
     let mut progress = crate::progress::Progress::spinner(app);
-    let name = objects::short(key);
+    let name = key.short();
     let waited = client::wait::vm(&client, key, goal, args.limit(), |vm| {
         let (phase, message) = (vm.status.phase.as_str(), &vm.status.message);
         progress.say(&if message.is_empty() {

@@ -11,7 +11,7 @@ use crate::{
     complete, env,
     failure::OK,
     parse,
-    rows::{self, Row, labels, or_dash},
+    rows::{self, Row, labels, or_dash, runtime},
     table::{Column, col, wide},
     when,
 };
@@ -194,18 +194,8 @@ impl Row for Worker {
     fn cells(&self) -> Vec<String> {
         let (m, status) = (&self.metadata, &self.status);
         let (used, all) = (&status.reserved, &status.allocatable);
-        let runtimes: Vec<String> = status
-            .host
-            .runtimes
-            .iter()
-            .map(|r| {
-                if r.acceleration.is_empty() {
-                    r.name.clone()
-                } else {
-                    format!("{}/{}", r.name, r.acceleration)
-                }
-            })
-            .collect();
+        let runtimes: Vec<String> =
+            status.host.runtimes.iter().map(|r| runtime(&r.name, &r.acceleration)).collect();
         let mut all_labels = status.host.labels.clone();
         all_labels.extend(self.spec.labels.clone());
         vec![
@@ -397,10 +387,8 @@ impl TokenCommand {
 
 /// The token alone goes to stdout, so that `> token` makes a token file.
 async fn create_token(app: &App, name: Option<Name>, uses: u32, ttl_seconds: u64) -> Result {
-    let name = match name {
-        Some(name) => name,
-        None => parse::name(&format!("join-{}", rt::ids::uid())).map_err(base::Error::internal)?,
-    };
+    let random = format!("join-{:08x}", u32::from_le_bytes(rt::ids::random_bytes()));
+    let name = name.map_or_else(|| parse::name(&random).map_err(base::Error::internal), Ok)?;
     let client = app.client()?;
     let spec = JoinTokenSpec { uses, ttl_seconds };
     let new = NewObject { name, labels: std::collections::BTreeMap::new(), spec };

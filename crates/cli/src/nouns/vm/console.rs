@@ -5,7 +5,6 @@ use crate::{
     app::App,
     failure::OK,
     keyboard::{self, Escape, Keys},
-    nouns::objects::short,
     parse::InProject,
     terminal,
 };
@@ -19,7 +18,7 @@ pub async fn run(app: &App, name: &InProject) -> Result {
     let console = app.client()?.vm_console(&key).await?;
     app.printer.note(&format!(
         "connected to {}; leave with Ctrl-], or with ~. at the beginning of a line",
-        short(&key)
+        key.short()
     ));
     let interactive = terminal::is_interactive();
     let raw = if interactive { Some(terminal::Raw::enter()?) } else { None };

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     failure::OK,
     parse::InProject,
-    rows::{self, Rows, labels},
+    rows::{Rows, labels, runtime},
     when,
 };
 use api::{Event, Vm, query::RecordQuery};
@@ -61,7 +61,7 @@ fn describe(app: &App, vm: &Vm) {
     line("Worker", status.worker.as_ref().map(|w| w.name.to_string()).unwrap_or_default());
     line("Image", spec.image.to_string());
     line("Size", format!("{} CPUs, {} memory, {} disk", spec.cpus, spec.memory, spec.disk));
-    line("Runtime", rows::or_dash([status.runtime.as_str(), status.acceleration.as_str()].join(" ").trim()));
+    line("Runtime", runtime(&status.runtime, &status.acceleration));
     line("Process", status.pid.map(|p| p.to_string()).unwrap_or_default());
     line("Labels", labels(&m.labels));
     line("Restarts", format!("{} ({:?})", status.restart_count, spec.restart_policy));

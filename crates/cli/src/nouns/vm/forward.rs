@@ -5,7 +5,6 @@ use crate::{
     app::App,
     complete,
     failure::OK,
-    nouns::objects::short,
     parse::{self, Forward, InProject},
 };
 use api::Vm;
@@ -83,9 +82,9 @@ impl PortForward {
             let listener = listen(SocketAddr::new(self.address, forward.local)).await?;
             let local = local(&listener)?;
             if app.printer.format.is_data() {
-                app.printer.json_line(&json!({ "local": local, "vm": short(&key), "port": forward.remote }));
+                app.printer.json_line(&json!({ "local": local, "vm": key.short(), "port": forward.remote }));
             } else {
-                app.printer.line(&format!("{local} -> {}:{}", short(&key), forward.remote));
+                app.printer.line(&format!("{local} -> {}:{}", key.short(), forward.remote));
             }
             let target = Target::Port(forward.remote);
             group.spawn("forward", serve(app.printer.clone(), listener, client.clone(), key.clone(), target));

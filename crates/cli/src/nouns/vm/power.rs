@@ -130,7 +130,7 @@ impl Delete {
             app.printer.note("no VM has these labels");
             return Ok(keys);
         }
-        let names: Vec<String> = keys.iter().map(objects::short).collect();
+        let names: Vec<String> = keys.iter().map(Key::short).collect();
         app.confirm(&format!("Delete {} VMs, disk and all: {}?", keys.len(), names.join(", ")))?;
         Ok(keys)
     }

@@ -1,8 +1,7 @@
 //! VMs as rows.
 
 use crate::{
-    nouns::objects::short,
-    rows::{Row, labels, or_dash},
+    rows::{Row, labels, or_dash, runtime},
     table::{Column, col, wide},
     when,
 };
@@ -28,10 +27,6 @@ impl Row for Vm {
     ];
     fn cells(&self) -> Vec<String> {
         let (m, spec, status) = (&self.metadata, &self.spec, &self.status);
-        let runtime = match status.acceleration.as_str() {
-            "" => status.runtime.clone(),
-            acceleration => format!("{}/{acceleration}", status.runtime),
-        };
         vec![
             m.name.to_string(),
             or_dash(m.project.as_ref().map(ToString::to_string).unwrap_or_default()),
@@ -41,7 +36,7 @@ impl Row for Vm {
             spec.memory.to_string(),
             spec.disk.to_string(),
             or_dash(status.worker.as_ref().map(|w| w.name.to_string()).unwrap_or_default()),
-            or_dash(runtime),
+            runtime(&status.runtime, &status.acceleration),
             status.restart_count.to_string(),
             labels(&m.labels),
             m.uid.to_string(),
@@ -50,6 +45,6 @@ impl Row for Vm {
         ]
     }
     fn name(&self) -> String {
-        short(&Key::of(&self.metadata))
+        Key::of(&self.metadata).short()
     }
 }
