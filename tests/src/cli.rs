@@ -1,0 +1,125 @@
+//! The command line, as a user calls it.
+
+use crate::binary;
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+/// Calls the program with directories of its own.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    home: PathBuf,
+}
+
+/// What a call did.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; 255 where a signal ended it.
+    pub code: i32,
+    /// Its data.
+    pub stdout: String,
+    /// All else.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Its data, where it went well.
+    ///
+    /// # Panics
+    /// With what it said, where it did not.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// What it complained about, where it ended with this code.
+    ///
+    /// # Panics
+    /// Where it ended otherwise.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stderr
+    }
+
+    /// Its data as JSON.
+    ///
+    /// # Panics
+    /// Where it is none.
+    #[track_caller]
+    pub fn json(self) -> serde_json::Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"))
+    }
+}
+
+impl Cli {
+    /// A command line whose XDG directories are under `home`.
+    pub fn new(home: &Path) -> Self {
+        Cli { home: home.to_owned() }
+    }
+
+    /// Where its directories are.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// A call, to be changed further.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = rt::process::command(binary());
+        command.args(args);
+        self.dress(&mut command);
+        command
+    }
+
+    /// Gives another program (a shell) the same directories.
+    pub fn dress(&self, command: &mut Command) {
+        for name in ["HOSTLER_CONTEXT", "HOSTLER_URL", "HOSTLER_TOKEN", "HOSTLER_PROJECT"] {
+            command.env_remove(name);
+        }
+        command
+            .env("HOME", &self.home)
+            .env("XDG_CONFIG_HOME", self.home.join("config"))
+            .env("XDG_STATE_HOME", self.home.join("state"))
+            .env("NO_COLOR", "1")
+            .current_dir(&self.home);
+    }
+
+    /// Calls and waits, at most two minutes.
+    pub async fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"").await
+    }
+
+    /// Calls with this on its standard input.
+    pub async fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        Self::finish(self.command(args), input).await
+    }
+
+    /// Runs a prepared command to its end.
+    ///
+    /// # Panics
+    /// When it does not end within two minutes.
+    pub async fn finish(mut command: Command, input: &[u8]) -> Ran {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let what = format!("{command:?}");
+        let mut child = command.spawn().expect("the program starts");
+        let mut stdin = child.stdin.take().expect("its input");
+        let input = input.to_vec();
+        let writing = async move {
+            let _ = stdin.write_all(&input).await; // it may not read all of it
+            drop(stdin);
+        };
+        let both = async { tokio::join!(writing, child.wait_with_output()).1 };
+        let output = tokio::time::timeout(Duration::from_mins(2), both).await;
+        let output = output.unwrap_or_else(|_| panic!("{what} did not end")).expect("its output");
+        Ran {
+            code: output.status.code().unwrap_or(255),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
