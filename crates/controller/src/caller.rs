@@ -97,11 +97,7 @@ pub struct Idempotency {
 
 /// SHA-256 of a token, in hexadecimal: what is stored of it.
 pub fn token_hash(token: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(token.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 /// The principal that a bearer token belongs to.

@@ -79,7 +79,7 @@ async fn admit(
         principal,
         parameters,
         source,
-        request_id: request_id.to_owned(),
+        id: request_id.to_owned(),
     })
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Request {
     pub(crate) principal: Option<Principal>,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) source: String,
-    pub(crate) request_id: String,
+    pub(crate) id: String,
 }
 
 impl Request {
@@ -119,7 +119,7 @@ impl Request {
         Ok(Caller {
             principal: self.principal()?.clone(),
             source: self.source.clone(),
-            request_id: self.request_id.clone(),
+            request_id: self.id.clone(),
             path: self.parts.uri.path().to_owned(),
             idempotency: self.idempotency(body)?,
             if_match,
@@ -137,7 +137,7 @@ impl Request {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        let fingerprint = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let fingerprint = hex::encode(hash.finalize());
         Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
     }
 
@@ -185,16 +185,11 @@ fn labels(text: &str) -> Result<BTreeMap<String, String>> {
 
 fn decode_cursor(text: &str) -> Result<String> {
     let wrong = || Error::invalid("cursor", "this is not a cursor").hint("use `next` of the page before");
-    if text.len() % 2 != 0 {
-        return Err(wrong());
-    }
-    let bytes: Option<Vec<u8>> =
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect();
-    bytes.and_then(|b| String::from_utf8(b).ok()).ok_or_else(wrong)
+    hex::decode(text).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(wrong)
 }
 
 fn encode_cursor(key: &str) -> String {
-    key.bytes().map(|b| format!("{b:02x}")).collect()
+    hex::encode(key)
 }
 
 /// A JSON answer.

@@ -28,9 +28,12 @@ pub(crate) fn router(controller: &Controller) -> Router {
                 guard::handle(controller.clone(), route, request)
             }));
         }
-        router = router.route(path, methods.fallback(move |request| wrong_method(request, allowed.clone())));
+        router = router.route(
+            path,
+            methods.fallback(move |request| std::future::ready(wrong_method(request, &allowed))),
+        );
     }
-    router.fallback(no_route)
+    router.fallback(|request| std::future::ready(no_route(request)))
 }
 
 fn filter(method: Method) -> MethodFilter {
@@ -43,7 +46,7 @@ fn filter(method: Method) -> MethodFilter {
     }
 }
 
-async fn wrong_method(request: Request<Body>, allowed: String) -> Response<Body> {
+fn wrong_method(request: Request<Body>, allowed: &str) -> Response<Body> {
     let (parts, _) = request.into_parts();
     let error = Error::new(
         Code::MethodNotAllowed,
@@ -51,13 +54,13 @@ async fn wrong_method(request: Request<Body>, allowed: String) -> Response<Body>
     )
     .hint(format!("use {allowed}"));
     let mut response = problem::answer(error, &guard::request_id(&parts));
-    if let Ok(value) = HeaderValue::from_str(&allowed) {
+    if let Ok(value) = HeaderValue::from_str(allowed) {
         response.headers_mut().insert(header::ALLOW, value);
     }
     response
 }
 
-async fn no_route(request: Request<Body>) -> Response<Body> {
+fn no_route(request: Request<Body>) -> Response<Body> {
     let (parts, _) = request.into_parts();
     let error = Error::not_found(format!("there is nothing at {}", parts.uri.path()))
         .hint("the paths are in /openapi.json");

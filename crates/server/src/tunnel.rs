@@ -29,7 +29,7 @@ use link::{
     Class, TunnelReader, TunnelStream, TunnelWriter,
     frame::{FrameReader, FrameWriter, MAX_FRAME},
 };
-use std::{io, time::Duration};
+use std::{fmt::Write, io, time::Duration};
 use tokio::io::AsyncReadExt;
 
 /// How often a stream's rights are looked at again.
@@ -267,7 +267,7 @@ pub(crate) async fn log(request: Request) -> Result<Response<Body>> {
     let mut target = format!("vms/{vm}/logs/{log}?header=true&follow={}", query.follow);
     for (name, value) in [("offset", query.offset), ("limit", query.limit)] {
         if let Some(value) = value {
-            target.push_str(&format!("&{name}={value}"));
+            let _ = write!(target, "&{name}={value}");
         }
     }
     let mut tunnel = request.controller.fleet().open(worker, &target, Class::Bulk).await?;

@@ -10,7 +10,7 @@ use base::{Error, Name, Result, Revision};
 use bytes::Bytes;
 use controller::{Any, Change, Controller, Follower, Principal};
 use futures::Stream;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 /// How often a quiet watch says up to where it is current, and is checked against revoked rights.
 const BOOKMARK: Duration = Duration::from_secs(5);
@@ -127,10 +127,10 @@ impl Watcher {
         let seen: Vec<_> = changes.iter().filter(|c| self.wants(&c.object)).collect();
         for (i, change) in seen.iter().enumerate() {
             if seen.get(i + 1).is_none_or(|next| next.revision != change.revision) {
-                text.push_str(&format!("id: {}\n", change.revision));
+                let _ = writeln!(text, "id: {}", change.revision);
             }
             let data = change.rendered.get_or_init(|| rendered(&self.controller, change));
-            text.push_str(&format!("event: {}\ndata: {data}\n\n", change.object.kind()));
+            let _ = write!(text, "event: {}\ndata: {data}\n\n", change.object.kind());
         }
         text
     }

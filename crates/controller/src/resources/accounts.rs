@@ -20,12 +20,7 @@ const TOKEN_PREFIX: &str = "hst_";
 
 /// A new token: 256 random bits.
 pub(crate) fn new_token() -> Secret {
-    use std::fmt::Write;
-    let bytes = rt::ids::random_bytes::<32>();
-    Secret::new(bytes.iter().fold(TOKEN_PREFIX.to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Secret::new(format!("{TOKEN_PREFIX}{}", hex::encode(rt::ids::random_bytes::<32>())))
 }
 
 fn status_of(token: &Secret) -> ServiceAccountStatus {

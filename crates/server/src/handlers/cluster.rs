@@ -36,7 +36,7 @@ pub(super) fn who_am_i(r: &Request) -> Result<Response<Body>> {
 pub(super) async fn join(r: Request) -> Result<Response<Body>> {
     let body = read_body(r.take_body()).await?;
     let request = strict::from_slice(&body)?;
-    json(StatusCode::OK, &r.controller.join(&r.source, &r.request_id, request).await?)
+    json(StatusCode::OK, &r.controller.join(&r.source, &r.id, request).await?)
 }
 
 pub(super) fn list<K: Kind>(r: &Request) -> Result<Response<Body>> {
