@@ -77,7 +77,12 @@ fn finish(app: &App, result: Result) -> u8 {
 
 fn in_runtime(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
     let daemon = command.is_daemon();
-    start_log(app, daemon);
+    let usual = match (&command, daemon) {
+        (Command::Dev(_), _) => "warn", // a person reads it
+        (_, true) => "info",
+        _ => "off",
+    };
+    start_log(app, usual);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if !daemon {
         builder.worker_threads(2);
@@ -102,7 +107,7 @@ fn in_runtime(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
 }
 
 /// Logs go to stderr. Commands say nothing there unless asked; daemons tell what they do.
-fn start_log(app: &App, daemon: bool) {
+fn start_log(app: &App, usual: &str) {
     let filter = app.global.log_filter.clone().unwrap_or_else(|| if daemon { "info" } else { "off" }.into());
     let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
         return app.printer.warn(&format!("'{filter}' is not a log filter; nothing is logged"));

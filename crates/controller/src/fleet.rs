@@ -157,7 +157,7 @@ impl Fleet {
         tokio::select! {
             e = session.closed() => tracing::info!(worker = %worker, error = %e, "a link ended"),
             e = self.read_report(&session) => {
-                tracing::warn!(worker = %worker, error = %e, "a worker's report ended");
+                tracing::info!(worker = %worker, error = %e, "a worker's report ended");
                 session.close(e);
             }
             () = self.push(&session) => {}

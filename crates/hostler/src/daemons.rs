@@ -29,7 +29,8 @@ impl Daemons for Parts {
     fn verify_backup(&self, file: PathBuf) -> BoxFuture<'static, Result<serde_json::Value>> {
         Box::pin(async move {
             let manifest = rt::task::blocking(move || store::sqlite::verify(&file)).await??;
-            serde_json::to_value(manifest).map_err(|e| Error::internal("the manifest cannot be shown").because(e))
+            serde_json::to_value(manifest)
+                .map_err(|e| Error::internal("the manifest cannot be shown").because(e))
         })
     }
 

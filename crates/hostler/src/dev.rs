@@ -4,11 +4,7 @@ use crate::{
     control::{self, Running},
     work,
 };
-use api::{
-    Image, ImageSpec, JoinTokenSpec, NewObject,
-    image::ImageFormat,
-    worker::Amounts,
-};
+use api::{Image, ImageSpec, JoinTokenSpec, NewObject, image::ImageFormat, worker::Amounts};
 use base::{ByteSize, Code, Error, Name, Result, Secret};
 use cli::DevOptions;
 use controller::{Caller, Principal};
@@ -24,12 +20,18 @@ pub async fn run(options: DevOptions) -> Result<()> {
         rt::failpoint::arm(point);
     }
     if !options.listen.ip().is_loopback() {
-        return Err(Error::invalid("--listen", "a dev cluster speaks plain HTTP, and only on loopback addresses")
-            .hint("use 127.0.0.1:PORT, or run `hostler controller run` and `hostler worker run`"));
+        return Err(Error::invalid(
+            "--listen",
+            "a dev cluster speaks plain HTTP, and only on loopback addresses",
+        )
+        .hint("use 127.0.0.1:PORT, or run `hostler controller run` and `hostler worker run`"));
     }
     let running = control::start(&options.data_dir, options.listen, Vec::new(), true).await?;
     let token = running.controller.bootstrap_admin(control::admin_name()?).await?;
-    rt::files::write_atomic(&options.data_dir.join("admin.token"), format!("{}\n", token.expose_secret()).as_bytes())?;
+    rt::files::write_atomic(
+        &options.data_dir.join("admin.token"),
+        format!("{}\n", token.expose_secret()).as_bytes(),
+    )?;
     let url = format!("http://{}", running.server.address());
     if !options.no_context {
         let (file, name) = (&options.config_file, &options.context);
@@ -44,10 +46,7 @@ pub async fn run(options: DevOptions) -> Result<()> {
     }
     tracing::info!(%url, workers = workers.len(), "the dev cluster serves; Ctrl-C ends it and its VMs");
     let ended = async {
-        let shown = cli::dev_ready(&options, &url, &token).await;
-        if let Err(e) = shown {
-            return Err(e);
-        }
+        cli::dev_ready(&options, &url, &token).await?;
         std::future::pending().await
     };
     let result = tokio::select! {
@@ -102,8 +101,13 @@ async fn start_worker(running: &Running, options: &DevOptions, token: &Secret, i
     let dir = options.data_dir.join("workers").join(i.to_string());
     let agent = agent_options(&dir, options)?;
     let url = format!("https://{}", running.server.address());
-    Worker::start(RunOptions { agent, name: name(format!("dev-{i}"))?, url: Some(url), join_token: Some(token.clone()) })
-        .await
+    Worker::start(RunOptions {
+        agent,
+        name: name(format!("dev-{i}"))?,
+        url: Some(url),
+        join_token: Some(token.clone()),
+    })
+    .await
 }
 
 /// Workers share this host's capacity out; synthetic ones have their own.

@@ -35,9 +35,9 @@ pub async fn run(options: WorkerOptions) -> Result<()> {
 
 fn run_options(options: WorkerOptions) -> Result<RunOptions> {
     let join_token = options.join_token_file.as_ref().map(|path| {
-        std::fs::read_to_string(path)
-            .map(|t| Secret::new(t.trim()))
-            .map_err(|e| Error::io(format_args!("read the join token in {}", path.display()), &e).at("--join-token-file"))
+        std::fs::read_to_string(path).map(|t| Secret::new(t.trim())).map_err(|e| {
+            Error::io(format_args!("read the join token in {}", path.display()), &e).at("--join-token-file")
+        })
     });
     let name = options.name.clone().unwrap_or_else(rt::host::hostname);
     let name = Name::new(name).map_err(|e| Error::invalid("--name", e.to_string()))?;
@@ -49,7 +49,11 @@ fn run_options(options: WorkerOptions) -> Result<RunOptions> {
     }
     agent.labels = options.labels;
     agent.resources = options.resources;
-    let asked = [options.reserve_cpu_milli.is_some(), options.reserve_memory.is_some(), options.reserve_disk.is_some()];
+    let asked = [
+        options.reserve_cpu_milli.is_some(),
+        options.reserve_memory.is_some(),
+        options.reserve_disk.is_some(),
+    ];
     if asked.contains(&true) {
         agent.reserve = Some(Amounts {
             cpu_milli: options.reserve_cpu_milli.unwrap_or(0),
