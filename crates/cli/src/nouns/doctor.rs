@@ -168,18 +168,29 @@ fn acceleration() -> Check {
     }
     let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
     match open {
+        // The device opens on hosts where no guest ever runs.
+        Ok(_) if rt::host::arch() == "amd64" && !virtualises() => Check::warning(
+            "acceleration",
+            "tcg: /dev/kvm opens, but the CPU has neither vmx nor svm, so VMs run in software, several times slower",
+            "turn nested virtualisation on in the hypervisor above",
+        ),
         Ok(_) => Check::good("acceleration", "kvm"),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Check::warning(
             "acceleration",
-            "this host has no /dev/kvm: VMs run in software, several times slower",
+            "tcg: this host has no /dev/kvm: VMs run in software, several times slower",
             "turn virtualisation on in the firmware, or nested virtualisation in the hypervisor above",
         ),
         Err(e) => Check::warning(
             "acceleration",
-            format!("/dev/kvm cannot be used: {e}"),
+            format!("tcg: /dev/kvm cannot be used: {e}"),
             "sudo usermod -aG kvm $USER, then log in again",
         ),
     }
+}
+
+fn virtualises() -> bool {
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    flags.split_ascii_whitespace().any(|flag| flag == "vmx" || flag == "svm")
 }
 
 fn space(dir: &Path) -> Check {

@@ -35,7 +35,8 @@ pub struct Ssh {
 /// Run a command in a VM.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "The exit code is the command's own; 255 is a failure of ours.\n\
-                        Examples:\n  hostler vm exec web -- uname -a\n  hostler vm exec web -i -- sh -c 'cat > /tmp/x' < x\n  \
+                        Examples:\n  hostler vm exec web -- uname -a\n  hostler vm exec web -- 'uname -a; uptime'\n  \
+                        hostler vm exec web -i -- sh -c 'cat > /tmp/x' < x\n  \
                         hostler vm exec web -it -- top")]
 pub struct Exec {
     /// The VM
@@ -53,7 +54,7 @@ pub struct Exec {
     /// How long to wait for a guest that does not answer yet
     #[arg(long, value_name = "TIME", value_parser = parse::seconds, default_value = "30s")]
     pub timeout: u64,
-    /// The command and its arguments, each passed on as it is
+    /// A command line for the guest's shell; or a command and its arguments, each passed on as it is
     #[arg(required = true, last = true)]
     pub command: Vec<String>,
 }
@@ -80,10 +81,9 @@ impl Exec {
         if self.tty && self.stdin && !std::io::stdin().is_terminal() {
             app.printer.warn("our input is not a terminal: the command gets one, but nobody sits at it");
         }
-        let words: Vec<String> = self.command.iter().map(|word| ssh::quote(word)).collect();
         let env: Vec<String> = self.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let request = ExecRequest {
-            command: Some(words.join(" ")),
+            command: Some(command_line(&self.command)),
             env: env.join("\n"),
             wait: Some(self.timeout),
             ..ExecRequest::default()
@@ -92,9 +92,29 @@ impl Exec {
     }
 }
 
+/// What the guest's shell is to read: one argument is a command line, as with ssh; several are its words, each kept whole.
+fn command_line(arguments: &[String]) -> String {
+    match arguments {
+        [line] => line.clone(),
+        words => words.iter().map(|word| ssh::quote(word)).collect::<Vec<_>>().join(" "),
+    }
+}
+
 async fn run(app: &App, name: &InProject, request: ExecRequest, session: Session) -> Result {
     let ours = |f: Failure| f.with_exit(OURS);
     let key = app.vm(name).map_err(ours)?;
     let client = app.client().map_err(ours)?;
     session::run(app, &client, &key, request, session).await.map_err(ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_argument_is_a_line_and_several_are_words() {
+        let line = |words: &[&str]| command_line(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(line(&["uname -a; uptime"]), "uname -a; uptime");
+        assert_eq!(line(&["echo", "a b", "$HOME"]), "echo 'a b' '$HOME'");
+    }
 }
