@@ -74,16 +74,21 @@ impl Host {
                 }
             }
         }
-        for record in records.into_values() {
+        for record in records.values() {
             desires.saw(record.uid, record.epoch);
-            self.begin(Vm::new(record), tasks);
+        }
+        for record in records.into_values() {
+            let vm = Vm::new(record);
+            // Before its task begins: one that thinks it is not wanted might take its leave.
+            vm.assign(desires.current().find(|a| a.uid == vm.uid).cloned().map(Arc::new));
+            self.begin(vm, tasks);
         }
         for (runtime, events) in events {
             tasks.spawn("runtime events", listen(self.clone(), runtime, events));
         }
         self.reports.images(self.images.held());
-        self.look().await;
         self.follow(desires, tasks);
+        self.look().await;
         if self.keeper.dir().is_some() {
             tasks.spawn("host watch", watch(self.clone()));
         }

@@ -128,5 +128,5 @@ async fn a_fetch_does_not_delay_a_heartbeat() {
             _ => {}
         }
     }
-    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
 }
