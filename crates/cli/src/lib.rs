@@ -108,7 +108,7 @@ fn in_runtime(app: &App, command: Command, daemons: &dyn Daemons) -> Result {
 
 /// Logs go to stderr. Commands say nothing there unless asked; daemons tell what they do.
 fn start_log(app: &App, usual: &str) {
-    let filter = app.global.log_filter.clone().unwrap_or_else(|| if daemon { "info" } else { "off" }.into());
+    let filter = app.global.log_filter.clone().unwrap_or_else(|| usual.into());
     let Ok(filter) = tracing_subscriber::EnvFilter::try_new(&filter) else {
         return app.printer.warn(&format!("'{filter}' is not a log filter; nothing is logged"));
     };
