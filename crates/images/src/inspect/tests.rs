@@ -34,7 +34,8 @@ fn header(edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 #[test]
 fn reads_the_header() {
     assert_eq!(qcow2(&header(|_| ())).unwrap(), 1 << 20);
-    let wrong: [(&str, fn(&mut Vec<u8>)); 8] = [
+    type Edit = fn(&mut Vec<u8>);
+    let wrong: [(&str, Edit); 8] = [
         ("backing file", |h| h[15] = 1),
         ("external file", |h| h[79] = 4),
         ("corrupt", |h| h[79] = 2),
