@@ -31,10 +31,11 @@ fn header(edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     h
 }
 
+type Edit = fn(&mut Vec<u8>);
+
 #[test]
 fn reads_the_header() {
     assert_eq!(qcow2(&header(|_| ())).unwrap(), 1 << 20);
-    type Edit = fn(&mut Vec<u8>);
     let wrong: [(&str, Edit); 8] = [
         ("backing file", |h| h[15] = 1),
         ("external file", |h| h[79] = 4),
