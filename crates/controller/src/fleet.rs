@@ -84,7 +84,7 @@ impl Fleet {
         let uid = incoming.worker();
         if self.0.view.by_uid::<Worker>(uid).is_none() {
             let refusal = Error::new(base::Code::Forbidden, "this worker was forgotten by the controller")
-                .hint("remove its state directory and join again with a new token");
+                .hint("let it join again with a new token: hostler worker token create; its VMs are then unclaimed");
             return incoming.refuse(refusal).await;
         }
         match self.0.sessions.admit(incoming).await {

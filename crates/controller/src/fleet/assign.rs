@@ -63,7 +63,7 @@ impl Fleet {
             epoch: vm.status.epoch,
             project: vm.metadata.project.clone()?,
             name: vm.metadata.name.clone(),
-            generation: vm.metadata.generation,
+            generation: told_generation(vm),
             desired,
             work,
         })
@@ -113,6 +113,13 @@ impl Fleet {
             })
             .collect()
     }
+}
+
+/// The generation that a worker is told. While a start still waits for CPU and memory the worker cannot act on it, and what
+/// it reports until then must not look like an answer to it.
+fn told_generation(vm: &Vm) -> u64 {
+    let waits = vm.spec.power == Power::Running && !vm.status.admitted;
+    vm.metadata.generation - u64::from(waits && vm.metadata.generation > 0)
 }
 
 fn encode(set: &Assignments) -> Bytes {

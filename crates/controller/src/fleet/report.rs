@@ -125,7 +125,7 @@ impl Fleet {
     async fn take_vm(&self, worker: Uid, report: &VmReport) -> Result<()> {
         let update = self.0.writer.update::<Vm>(report.uid, |vm, change| {
             let here = vm.status.worker.as_ref().is_some_and(|w| w.uid == worker);
-            if !here || vm.status.epoch != report.epoch || report.unclaimed {
+            if !here || vm.status.epoch != report.epoch || report.unclaimed || is_overtaken(vm, report) {
                 return Ok(false);
             }
             let before = vm.status.clone();
@@ -213,6 +213,13 @@ fn keep_times(before: &[Condition], mut now: Vec<Condition>) -> Vec<Condition> {
         }
     }
     now
+}
+
+/// Whether a report says "stopped" of a VM that has been told to start since. It would undo the start for those who wait
+/// for it. Where it stays stopped, the worker reports that again with the new generation.
+fn is_overtaken(vm: &Vm, report: &VmReport) -> bool {
+    let starts = vm.spec.power == Power::Running && vm.status.admitted;
+    starts && report.phase == VmPhase::Stopped && report.generation < vm.metadata.generation
 }
 
 fn apply(vm: &mut Vm, report: &VmReport) {
