@@ -7,11 +7,15 @@ mod cli;
 mod cluster;
 mod guest;
 mod process;
+mod seeded;
+mod terminal;
 
 pub use cli::{Cli, Ran};
 pub use cluster::{Cluster, Layout, Setup};
 pub use guest::{guest_image, skip};
 pub use process::{Process, alive, processes_under};
+pub use seeded::Seeded;
+pub use terminal::Terminal;
 
 use std::{future::Future, time::Duration};
 

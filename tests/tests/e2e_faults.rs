@@ -1,0 +1,239 @@
+//! Bad days of the controller, with synthetic workers in processes of their own.
+
+use api::{NewObject, Vm, VmPhase, VmSpec, Worker, query::RecordQuery, record::Event, routes::RouteId};
+use base::{Name, Uid};
+use client::Client;
+use e2e::{Cluster, Layout, Seeded, Setup, eventually};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Semaphore, watch};
+
+const CREATIONS: usize = 100;
+const CLIENTS: usize = 6;
+const KILLS: usize = 20;
+
+/// Clients that make VMs, each until it has been told that it is made.
+struct Creators {
+    allowed: Semaphore,
+    next: AtomicUsize,
+    sent: watch::Sender<usize>,
+    acknowledged: Mutex<BTreeMap<String, Uid>>,
+}
+
+impl Creators {
+    fn start(client: &Client) -> (Arc<Self>, rt::task::Group) {
+        let creators = Arc::new(Creators {
+            allowed: Semaphore::new(0),
+            next: AtomicUsize::new(0),
+            sent: watch::Sender::new(0),
+            acknowledged: Mutex::default(),
+        });
+        let tasks = rt::task::Group::new();
+        for _ in 0..CLIENTS {
+            let (creators, client) = (creators.clone(), client.clone());
+            tasks.spawn("creator", async move { creators.create(&client).await });
+        }
+        (creators, tasks)
+    }
+
+    async fn create(&self, client: &Client) {
+        loop {
+            self.allowed.acquire().await.unwrap().forget();
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            if number >= CREATIONS {
+                return;
+            }
+            let name = format!("vm-{number}");
+            let uid = self.create_one(client, &name).await;
+            self.acknowledged.lock().unwrap().insert(name, uid);
+        }
+    }
+
+    /// Asks until there is an answer, always with the same key.
+    async fn create_one(&self, client: &Client, name: &str) -> Uid {
+        let new = NewObject {
+            name: Name::new(name).unwrap(),
+            labels: BTreeMap::new(),
+            spec: VmSpec::new(Name::new("synthetic").unwrap()),
+        };
+        let key = rt::ids::uid().to_string();
+        self.sent.send_modify(|n| *n += 1);
+        loop {
+            let call = client.call(RouteId::CreateVm, &["default"]).json(&new);
+            match call.idempotency_key(&key).send::<Vm>().await {
+                Ok(vm) => return vm.metadata.uid,
+                Err(e) if e.code() == base::Code::Unavailable => {}
+                Err(e) => panic!("{name} was refused: {e}"),
+            }
+        }
+    }
+
+    fn acknowledged(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    fn in_flight(&self) -> usize {
+        *self.sent.borrow() - self.acknowledged()
+    }
+
+    /// Allows one more and waits until it is on its way.
+    async fn one_more(&self) {
+        let mut sent = self.sent.subscribe();
+        let before = *sent.borrow_and_update();
+        self.allowed.add_permits(1);
+        sent.wait_for(|n| *n > before).await.unwrap();
+    }
+
+    async fn all_acknowledged(&self) {
+        self.allowed.add_permits(CREATIONS + CLIENTS);
+        let all = || async { (self.acknowledged() == CREATIONS).then_some(()) };
+        eventually("every creation is acknowledged", Duration::from_secs(30), all).await;
+    }
+}
+
+/// Two workers with room for all.
+async fn roomy() -> Cluster {
+    let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 2)).await;
+    for worker in ["w1", "w2"] {
+        cluster.cli().run(&["worker", "cpu-ratio", worker, "8"]).await.ok();
+    }
+    cluster
+}
+
+async fn vms(client: &Client) -> Vec<Vm> {
+    client.list_all::<Vm>(None, &api::query::ListQuery::default()).await.expect("a list").0
+}
+
+async fn workers(client: &Client) -> Vec<Worker> {
+    client.list_all::<Worker>(None, &api::query::ListQuery::default()).await.expect("a list").0
+}
+
+async fn events(client: &Client) -> Vec<Event> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let query = RecordQuery { after: Some(after), limit: Some(1000), ..RecordQuery::default() };
+        let page: api::List<Event> =
+            client.call(RouteId::ListEvents, &[]).query(&query).send().await.unwrap();
+        let Some(last) = page.items.last() else { return all };
+        after = last.id;
+        all.extend(page.items);
+    }
+}
+
+async fn all_running(client: &Client, count: usize) -> Vec<Vm> {
+    eventually("all VMs run", Duration::from_secs(30), || async {
+        let vms = vms(client).await;
+        let run = vms.iter().filter(|vm| vm.status.phase == VmPhase::Running).count();
+        (run == count && vms.len() == count).then_some(vms)
+    })
+    .await
+}
+
+/// The machines that a synthetic worker has, as it wrote them down: uid, and how often it was started.
+fn machines(cluster: &Cluster, worker: u32) -> BTreeMap<Uid, u64> {
+    let text = fs::read_to_string(cluster.worker_dir(worker).join("synthetic.jsonl")).unwrap_or_default();
+    let mut machines = BTreeMap::new();
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a whole line");
+        let uid: Uid = line["observed"]["uid"].as_str().unwrap().parse().unwrap();
+        if line["removed"] == true {
+            machines.remove(&uid);
+        } else {
+            machines.insert(uid, line["observed"]["run"].as_u64().unwrap());
+        }
+    }
+    machines
+}
+
+/// Nothing acknowledged is lost, nothing is there twice, nothing belongs to nobody, and nothing was deleted for that.
+async fn nothing_lost_or_doubled(cluster: &Cluster, acknowledged: &BTreeMap<String, Uid>) {
+    let client = cluster.client();
+    let vms = all_running(&client, CREATIONS).await;
+    let objects: BTreeMap<String, Uid> =
+        vms.iter().map(|vm| (vm.metadata.name.to_string(), vm.metadata.uid)).collect();
+    assert_eq!(&objects, acknowledged);
+    assert_eq!(objects.values().collect::<BTreeSet<_>>().len(), CREATIONS, "a uid is there twice");
+
+    let mut on_workers = Vec::new();
+    for (worker, number) in [("w1", 1), ("w2", 2)] {
+        let machines = machines(cluster, number);
+        assert!(machines.values().all(|run| *run == 1), "something was started twice on {worker}");
+        on_workers.extend(machines.into_keys().map(|uid| (uid, worker.to_owned())));
+    }
+    on_workers.sort();
+    let mut wanted: Vec<(Uid, String)> =
+        vms.iter().map(|vm| (vm.metadata.uid, vm.status.worker.as_ref().unwrap().name.to_string())).collect();
+    wanted.sort();
+    assert_eq!(on_workers, wanted, "the workers run exactly what the controller knows");
+    for worker in workers(&client).await {
+        assert!(worker.status.unclaimed.is_empty(), "{:?}", worker.status.unclaimed);
+    }
+
+    let events = events(&client).await;
+    let vm_events = |reason: &str| events.iter().filter(|e| e.kind == "vm" && e.reason == reason).count();
+    assert_eq!(vm_events("Created"), CREATIONS);
+    let ends: Vec<&Event> = events.iter().filter(|e| e.reason.contains("Delet")).collect();
+    assert!(ends.is_empty(), "{ends:?}");
+    assert!(vms.iter().all(|vm| vm.status.restart_count == 0 && vm.status.epoch == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_kills_of_the_controller_lose_and_double_nothing() {
+    let mut seeded = Seeded::new("e2e_kills_of_the_controller_lose_and_double_nothing");
+    let mut cluster = roomy().await;
+    let (creators, _tasks) = Creators::start(&cluster.client());
+    for kill in 0..KILLS {
+        for _ in 0..=seeded.below(4) {
+            creators.one_more().await;
+        }
+        rt::clock::sleep(Duration::from_micros(seeded.below(20_000))).await;
+        while creators.in_flight() == 0 {
+            creators.one_more().await; // faster than the delay: there is one in flight again
+        }
+        let pid = cluster.controller.pid;
+        rt::process::signal(pid, rt::process::Signal::KILL).unwrap();
+        assert!(creators.in_flight() > 0, "kill {kill} met no request");
+        assert_eq!(cluster.controller.wait(Duration::from_secs(10)).await, None, "it ended by itself");
+        cluster.restart_controller(&[]);
+        cluster.wait_until_serving().await;
+    }
+    assert!(creators.acknowledged() < CREATIONS, "the kills came too late");
+    creators.all_acknowledged().await;
+    let acknowledged = creators.acknowledged.lock().unwrap().clone();
+    nothing_lost_or_doubled(&cluster, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_crashes_around_a_commit_lose_and_double_nothing() {
+    let mut seeded = Seeded::new("e2e_crashes_around_a_commit_lose_and_double_nothing");
+    let mut cluster = roomy().await;
+    let (creators, _tasks) = Creators::start(&cluster.client());
+    for point in ["store.before-commit", "store.after-commit", "store.before-reply"] {
+        for _ in 0..4 {
+            let armed = format!("{point}:{}", 1 + seeded.below(12));
+            cluster.controller.kill().await;
+            cluster.restart_controller(&["--failpoint", &armed]);
+            // Creations, and what follows from them, pass the point until it ends the controller.
+            while !cluster.controller.has_ended() {
+                if creators.in_flight() < CLIENTS && *creators.sent.borrow() < CREATIONS {
+                    creators.allowed.add_permits(1);
+                }
+                rt::clock::sleep(Duration::from_millis(10)).await;
+            }
+            let code = cluster.controller.wait(Duration::ZERO).await;
+            assert_eq!(code, None, "it ended by itself:\n{}", cluster.controller.log());
+        }
+    }
+    cluster.restart_controller(&[]);
+    cluster.wait_until_serving().await;
+    creators.all_acknowledged().await;
+    let acknowledged = creators.acknowledged.lock().unwrap().clone();
+    nothing_lost_or_doubled(&cluster, &acknowledged).await;
+}
