@@ -1,6 +1,8 @@
 //! Messages on a byte stream: `[length, u32 big endian][payload]`. Carries `hostler.exec.v1` through a tunnel, where
 //! the first byte of each payload names its [`Channel`].
 
+pub use api::stream::Channel;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -9,34 +11,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub const MAX_FRAME: usize = 1 << 20;
 const HEADER: usize = 4;
 
-/// What a message of `hostler.exec.v1` is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Channel {
-    /// Bytes for the command's standard input.
-    Stdin = 0,
-    /// Bytes of its standard output.
-    Stdout = 1,
-    /// Bytes of its standard error.
-    Stderr = 2,
-    /// JSON: resize, eof, signal, exit.
-    Control = 3,
-}
-
-impl Channel {
-    /// Takes the first byte off a message.
-    pub fn split(mut message: Bytes) -> io::Result<(Channel, Bytes)> {
-        let channel = match message.first() {
-            Some(0) => Channel::Stdin,
-            Some(1) => Channel::Stdout,
-            Some(2) => Channel::Stderr,
-            Some(3) => Channel::Control,
-            Some(other) => return Err(invalid(format!("there is no channel {other}"))),
-            None => return Err(invalid("an empty message names no channel".into())),
-        };
-        message.advance(1);
-        Ok((channel, message))
-    }
+/// Takes the first byte off a message.
+fn split(mut message: Bytes) -> io::Result<(Channel, Bytes)> {
+    let Some(first) = message.first() else {
+        return Err(invalid("an empty message names no channel".into()));
+    };
+    let channel = Channel::try_from(*first).map_err(|e| invalid(e.message))?;
+    message.advance(1);
+    Ok((channel, message))
 }
 
 /// Reads messages. Cancel-safe: a dropped [`FrameReader::next`] loses nothing.
@@ -67,7 +49,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// The next message with its channel taken off.
     pub async fn next_on_channel(&mut self) -> io::Result<Option<(Channel, Bytes)>> {
-        self.next().await?.map(Channel::split).transpose()
+        self.next().await?.map(split).transpose()
     }
 
     fn take(&mut self) -> io::Result<Option<Bytes>> {

@@ -45,26 +45,7 @@ impl Controller {
         let answer = NewToken { account: new.name.clone(), token: new_token() };
         let metadata = super::new_metadata(new.name, None, new.labels);
         let account: ServiceAccount = Object { metadata, spec: new.spec, status: status_of(&answer.token) };
-        let mut change = self.writer().change();
-        change.create(&account, None)?;
-        change.event(
-            "service-account",
-            &account.metadata,
-            "Created",
-            format!("created by {}", caller.principal.name),
-        )?;
-        change.audit(caller, Verb::Create, None, "ok")?;
-        change.answer(caller, &answer)?;
-        match change.commit().await {
-            Ok(_) => Ok(answer),
-            Err(store::CommitError::RecordExists { .. }) => {
-                self.writer().replay(caller).await?.ok_or_else(|| Error::internal("the kept answer is gone"))
-            }
-            Err(store::CommitError::Precondition { .. }) => {
-                Err(super::generic::taken::<ServiceAccount>(&account.metadata))
-            }
-            Err(e) => Err(e.into()),
-        }
+        self.commit_answered(caller, &account, None, answer, |_| Ok(())).await.map(|(answer, _)| answer)
     }
 
     /// Gives an account a new token; the old one ends at once.

@@ -162,34 +162,48 @@ impl Controller {
         self.commit_new(caller, object, None, |_| Ok(())).await
     }
 
-    /// Commits a new object with its event, audit record and kept answer.
+    /// Commits a new object; answers with it as a client sees it.
     pub(crate) async fn commit_new<K: Kind>(
         &self,
         caller: &Caller,
-        mut object: K,
+        object: K,
         keys: Option<&str>,
         more: impl FnOnce(&mut Change<'_>) -> Result<()>,
     ) -> Result<K> {
+        let answer = redacted(object.clone());
+        let (mut answer, revision) = self.commit_answered(caller, &object, keys, answer, more).await?;
+        if let Some(revision) = revision {
+            answer.metadata_mut().revision = revision;
+        }
+        Ok(answer)
+    }
+
+    /// Commits a new object with its event, its audit record and the answer to be kept for a repeated request. Gives the
+    /// answer, or the one that was given before, and the revision where something was written.
+    pub(crate) async fn commit_answered<K: Kind, A: Serialize + DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        object: &K,
+        keys: Option<&str>,
+        answer: A,
+        more: impl FnOnce(&mut Change<'_>) -> Result<()>,
+    ) -> Result<(A, Option<Revision>)> {
         let mut change = self.writer().change();
-        change.create(&object, keys)?;
+        change.create(object, keys)?;
         let m = object.metadata();
         change.event(K::KIND, m, "Created", format!("created by {}", caller.principal.name))?;
         change.audit(caller, Verb::Create, m.project.as_ref(), "ok")?;
-        change.answer(caller, &redacted(object.clone()))?;
+        change.answer(caller, &answer)?;
         more(&mut change)?;
         match change.commit().await {
-            Ok(revision) => {
-                object.metadata_mut().revision = revision;
-                Ok(redacted(object))
+            Ok(revision) => Ok((answer, Some(revision))),
+            Err(CommitError::RecordExists { .. }) => {
+                let before = self.writer().replay(caller).await?;
+                let before =
+                    before.ok_or_else(|| Error::internal("the kept answer of this request is gone"))?;
+                Ok((before, None))
             }
-            Err(CommitError::RecordExists { .. }) => self
-                .writer()
-                .replay(caller)
-                .await?
-                .ok_or_else(|| Error::internal("the kept answer of this request is gone")),
-            Err(CommitError::Precondition { failed: Precondition::Absent(_), .. }) => {
-                Err(taken::<K>(object.metadata()))
-            }
+            Err(CommitError::Precondition { failed: Precondition::Absent(_), .. }) => Err(taken::<K>(m)),
             Err(e) => Err(e.into()),
         }
     }

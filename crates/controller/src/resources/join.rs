@@ -20,6 +20,7 @@ impl Controller {
         caller: &Caller,
         new: NewObject<JoinTokenSpec>,
     ) -> Result<JoinToken> {
+        api::validate::labels("/labels", &new.labels)?;
         new.spec.validate()?;
         if let Some(answer) = self.writer().replay(caller).await? {
             return Ok(answer);
@@ -31,26 +32,7 @@ impl Controller {
             Object { metadata: new_metadata(new.name, None, new.labels), spec: new.spec, status };
         let mut answer = crate::codec::redacted(object.clone());
         answer.status.token = Some(Secret::new(token.expose_secret()));
-        let mut change = self.writer().change();
-        change.create(&object, None)?;
-        change.event(
-            "join-token",
-            &object.metadata,
-            "Created",
-            format!("created by {}", caller.principal.name),
-        )?;
-        change.audit(caller, Verb::Create, None, "ok")?;
-        change.answer(caller, &answer)?;
-        match change.commit().await {
-            Ok(_) => Ok(answer),
-            Err(store::CommitError::RecordExists { .. }) => {
-                self.writer().replay(caller).await?.ok_or_else(|| Error::internal("the kept answer is gone"))
-            }
-            Err(store::CommitError::Precondition { .. }) => {
-                Err(super::generic::taken::<JoinToken>(&object.metadata))
-            }
-            Err(e) => Err(e.into()),
-        }
+        self.commit_answered(caller, &object, None, answer, |_| Ok(())).await.map(|(answer, _)| answer)
     }
 
     /// Ends a join token.

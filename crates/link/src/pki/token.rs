@@ -62,7 +62,7 @@ impl FromStr for JoinToken {
                 .because(format!(
                     "a join token looks like {PREFIX}... with two parts of 64 hexadecimal digits"
                 ))
-                .hint("make one on the controller: hostler worker join-token")
+                .hint("make one on the controller: hostler worker token create")
         };
         let (pin, secret) =
             s.trim().strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or_else(malformed)?;
