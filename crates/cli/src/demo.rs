@@ -103,7 +103,7 @@ async fn show(printer: &Printer, client: &Client, options: &DevOptions) -> Resul
     if options.synthetic {
         return Ok(()); // it only plays: there is nothing to run in it
     }
-    printer.line(&format!("$ hostler vm exec {DEMO} -- 'uname -a; uptime'"));
+    printer.line(&format!("$ hostler vm ssh {DEMO} 'uname -a; uptime'"));
     run(printer, client, &key, "uname -a; uptime").await
 }
 

@@ -353,7 +353,12 @@ async fn problem(url: &str, mut response: Response) -> Error {
     }
     let code = Code::ALL.into_iter().find(|c| c.http_status() == status);
     let code = code.unwrap_or(if status < 500 { Code::Invalid } else { Code::Unavailable });
-    let error = Failure::new(code, format!("{url} answered with HTTP status {status} and no explanation"))
-        .hint("is that address a controller, or something before it?");
+    let hint = if url.starts_with("http://") && status == 400 {
+        "does it speak TLS? then its address begins with https://"
+    } else {
+        "is that address a controller, or something before it?"
+    };
+    let error =
+        Failure::new(code, format!("{url} answered with HTTP status {status} and no explanation")).hint(hint);
     Error { error, request_id: request_id.into() }
 }

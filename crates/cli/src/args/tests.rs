@@ -114,6 +114,61 @@ fn the_shell_is_told_what_may_follow() {
     assert_eq!(complete(&["hostler", "vm", "create", "--restart-policy", "al"]), ["always"]);
 }
 
+/// All Rust and Markdown files below a directory.
+fn sources(dir: &std::path::Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs" || e == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// Whether `hostler ...` at the beginning of a text names a command that exists. Prose is no command: it begins with no
+/// noun. After a noun that has verbs comes one of them.
+fn names_a_command(root: &clap::Command, text: &str) -> bool {
+    let mut at = root;
+    for word in text.split(' ').skip(1) {
+        let word: String = word.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        match at.find_subcommand(&word) {
+            Some(sub) => at = sub,
+            None => {
+                return at.get_name() == "hostler"
+                    || !at.has_subcommands()
+                    || !word.starts_with(char::is_alphabetic);
+            }
+        }
+    }
+    true
+}
+
+/// Hints and documents name commands: each must exist.
+#[test]
+fn commands_that_are_named_exist() {
+    let root = command();
+    assert!(names_a_command(&root, "hostler vm list` shows") && names_a_command(&root, "hostler serves at"));
+    assert!(!names_a_command(&root, "hostler worker adopt X") && names_a_command(&root, "hostler vm NAME"));
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = Vec::new();
+    for dir in ["crates", "docs", "guest"] {
+        sources(&top.join(dir), &mut files);
+    }
+    assert!(files.len() > 50, "the sources are not where they were");
+    let mut wrong = Vec::new();
+    for path in files.iter().filter(|p| !p.ends_with("cli/src/args/tests.rs")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for (at, _) in text.match_indices("hostler ") {
+            let line = text[at..].lines().next().unwrap_or_default();
+            if !names_a_command(&root, line) {
+                wrong.push(format!("{}: {line}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn help_of_all_nouns() {
     let mut root = command();

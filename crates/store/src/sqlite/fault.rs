@@ -15,7 +15,7 @@ pub fn explain(doing: impl fmt::Display, error: &rusqlite::Error) -> Error {
             (Code::Unavailable, "another program holds the store's file: end it, then try again")
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            (Code::Internal, "the file is damaged: restore a backup with 'hostler controller restore'")
+            (Code::Internal, "the file is damaged: restore a backup with 'hostler controller backup restore'")
         }
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
             (Code::Internal, "check the disk, and the owner and mode of the store's directory")

@@ -59,8 +59,7 @@ impl Copy {
         let stream: ExecStream = app.client()?.vm_exec_stream(&key, &request).await?;
         let sftp = SftpClient::new(stream).await?;
         let (source, target) = (path(&self.source), path(&self.target));
-        let mut progress = Progress::bytes(app, 0);
-        progress.say(source);
+        let progress = Progress::bytes(app, 0);
         let tell = progress.positions();
         let copied = if from_guest {
             sftp.download(source, Path::new(target), self.recursive, tell).await?

@@ -115,6 +115,6 @@ mod tests {
     fn one_argument_is_a_line_and_several_are_words() {
         let line = |words: &[&str]| command_line(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(line(&["uname -a; uptime"]), "uname -a; uptime");
-        assert_eq!(line(&["echo", "a b", "$HOME"]), "echo 'a b' '$HOME'");
+        assert_eq!(line(&["echo", "a b", "$HOME"]), "'echo' 'a b' '$HOME'");
     }
 }
