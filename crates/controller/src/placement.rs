@@ -67,7 +67,8 @@ impl Needed {
         Needed(Needs {
             charge: Charge::new(amounts(&charged), Some(&image.spec.os)),
             arch: Some(image.spec.arch.clone()),
-            os: None, // the guest's system does not need the host's: a runtime that runs it is enough
+            // Apple allows its guests on its hosts only; any other guest runs wherever a runtime runs it.
+            os: Some(image.spec.os.clone()).filter(|os| os == scheduler::MACOS),
             runtime: Some(vm.status.runtime.clone()),
             labels: vm.spec.worker_labels.clone(),
             capabilities: BTreeSet::new(),
