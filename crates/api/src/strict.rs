@@ -15,6 +15,17 @@ pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     Ok(value)
 }
 
+/// Reads the query of a request. The failure's field is the parameter.
+pub fn from_query<'de, T: DeserializeOwned, D: serde::Deserializer<'de>>(query: D) -> Result<T>
+where
+    D::Error: std::fmt::Display,
+{
+    from(query).map_err(|mut e| {
+        e.field = e.field.map(|field| field.trim_start_matches('/').to_owned());
+        e.hint("check the name and the value of the parameter; the parameters are in /openapi.json")
+    })
+}
+
 /// Reads a request from a JSON value.
 pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T> {
     from(value)

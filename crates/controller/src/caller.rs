@@ -8,7 +8,7 @@ use api::{
 };
 use base::{Code, Error, Name, Result, Revision, Uid};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 /// An authenticated account with its roles, as of one moment. Long streams ask again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ fn in_project(principal: &Principal, project: &Name, verb: Verb, resource: Resou
 }
 
 /// The answer for a project that is missing, or that the caller may not know of.
-pub fn no_project(project: &Name) -> Error {
+pub fn no_project(project: impl fmt::Display) -> Error {
     Error::not_found(format!("there is no project '{project}'")).hint("see: hostler project list")
 }
 

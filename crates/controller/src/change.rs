@@ -148,7 +148,12 @@ impl Writer {
         }
         let text = self.seal.open_text(&key, &kept.answer)?;
         self.view.at_least(record.revision).await?;
-        serde_json::from_str(text.expose_secret()).map(Some).map_err(unreadable)
+        let mut answer: serde_json::Value = serde_json::from_str(text.expose_secret()).map_err(unreadable)?;
+        // The answer was kept in the commit that gave the object its revision.
+        if let Some(revision) = answer.pointer_mut("/metadata/revision") {
+            *revision = serde_json::to_value(record.revision).map_err(unreadable)?;
+        }
+        serde_json::from_value(answer).map(Some).map_err(unreadable)
     }
 
     /// Writes only an audit record: for refusals and for what changes no object.

@@ -54,7 +54,10 @@ pub fn key_of<K: Kind>(object: &K) -> String {
 
 macro_rules! kinds {
     ($($type:ty, $spec:ty, $kind:literal, $directory:literal, $resource:ident, $table:ident, $any:ident
-        $(, $secrets:expr)?;)*) => {$(
+        $(, $secrets:expr)?;)*) => {
+        /// The names of all kinds.
+        pub const KINDS: &[&str] = &[$($kind),*];
+        $(
         impl Kind for $type {
             type Spec = $spec;
             const KIND: &'static str = $kind;
@@ -82,7 +85,8 @@ macro_rules! kinds {
                 Any::$any(object)
             }
         }
-    )*};
+        )*
+    };
 }
 
 kinds! {

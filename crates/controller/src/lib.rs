@@ -20,6 +20,6 @@ mod view;
 pub use caller::{Caller, Idempotency, Principal, Sees, authorize, no_project};
 pub use controller::{Controller, Options};
 pub use fleet::Fleet;
-pub use kind::Kind;
+pub use kind::{KINDS, Kind};
 pub use resources::*;
 pub use view::{Any, Change, Follower, View};

@@ -63,7 +63,12 @@ async fn admit(
         Some(token) if route.access != Access::Open => Some(controller.authenticate(token)?),
         _ => None,
     };
-    let project = parameters.get("project").and_then(|p| Name::new(p.as_str()).ok());
+    let project = match parameters.get("project").map(|p| (p, Name::new(p.as_str()))) {
+        Some((_, Ok(project))) => Some(project),
+        // A project that cannot exist answers like one that does not, once it is known who asks.
+        Some((text, Err(_))) if principal.is_some() => return Err(controller::no_project(text)),
+        None | Some(_) => None,
+    };
     if let Err(e) = authorize(principal.as_ref(), route, project.as_ref()) {
         if let (Some(principal), Access::Role(verb, _)) = (&principal, route.access) {
             let caller = refused(principal, &source, request_id, parts);

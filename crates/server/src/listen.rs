@@ -15,7 +15,7 @@ use link::{
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tower::ServiceExt;
 
@@ -91,7 +91,10 @@ impl Connection {
 
     async fn api(self, stream: BoxedIo, peer: SocketAddr) {
         let router = self.router;
+        let asked = Arc::new(Notify::new());
+        let asks = asked.clone();
         let service = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+            asks.notify_one();
             request.extensions_mut().insert(Peer(peer));
             router.clone().oneshot(request.map(Body::new))
         });
@@ -107,8 +110,20 @@ impl Connection {
             .max_header_list_size(32 * 1024);
         let served =
             builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-        if let Err(e) = served.await {
-            tracing::debug!(error = %e, %peer, "a connection ended badly");
+        tokio::select! {
+            result = served => {
+                if let Err(e) = result {
+                    tracing::debug!(error = %e, %peer, "a connection ended badly");
+                }
+            }
+            () = nothing_asked(&asked, self.head) => tracing::debug!(%peer, "a connection asked for nothing"),
         }
+    }
+}
+
+/// Ends when the first request does not come in time: hyper's own limit does not count before it knows the version.
+async fn nothing_asked(asked: &Notify, limit: Duration) {
+    if rt::clock::timeout(limit, "the first request", asked.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }

@@ -50,7 +50,7 @@ impl Request {
     /// The project of the path. One that cannot exist answers like one that does not.
     pub(crate) fn project(&self) -> Result<Name> {
         let text = self.parameter("project")?;
-        Name::new(text).map_err(|_| Error::not_found(format!("there is no project '{text}'")))
+        Name::new(text).map_err(|_| controller::no_project(text))
     }
 
     /// The principal; routes that reach a handler that needs one have one.
@@ -66,9 +66,11 @@ impl Request {
 
     /// The query, read strictly.
     pub(crate) fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        axum::extract::Query::<T>::try_from_uri(&self.parts.uri)
-            .map(|q| q.0)
-            .map_err(|e| Error::invalid("query", "the query cannot be read").because(e.body_text()))
+        let query = self.parts.uri.query().unwrap_or_default();
+        let watch = |pair: &&str| matches!(*pair, "watch" | "watch=true" | "watch=1" | "watch=false");
+        // Whether a list goes on as a watch was decided before its query is read.
+        let query = query.split('&').filter(|p| !watch(p)).collect::<Vec<_>>().join("&");
+        strict::from_query(serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes())))
     }
 
     /// The page that the query asks for.

@@ -63,12 +63,7 @@ pub(crate) async fn serve(mut request: Request) -> Result<Response<Body>> {
     let upgrade = upgrade(&mut request, protocol).await?;
     request.controller.audit_connect(&request.caller()?, &project).await?;
     let tunnel = request.controller.fleet().open(worker, &target, class).await?;
-    let rights = Rights {
-        controller: request.controller.clone(),
-        principal: request.principal()?.clone(),
-        route: request.route,
-        project,
-    };
+    let rights = Rights::of(&request, project)?;
     let response = upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
             () = bridge(socket, tunnel, protocol) => {}
@@ -109,7 +104,9 @@ fn check_origin(request: &Request) -> Result<()> {
     if origin.split_once("://").is_some_and(|(_, o)| o == host) {
         return Ok(());
     }
-    Err(Error::new(Code::Forbidden, format!("pages of {origin} may not open streams here")).at("Origin"))
+    Err(Error::new(Code::Forbidden, format!("pages of {origin} may not open streams here"))
+        .at("Origin")
+        .hint("open it from a page of this server, or with the CLI"))
 }
 
 async fn upgrade(request: &mut Request, protocol: Protocol) -> Result<WebSocketUpgrade> {
@@ -123,7 +120,8 @@ async fn upgrade(request: &mut Request, protocol: Protocol) -> Result<WebSocketU
         return Err(Error::invalid(
             "Sec-WebSocket-Protocol",
             format!("this path speaks {}", protocol.name()),
-        ));
+        )
+        .hint(format!("offer the subprotocol {}", protocol.name())));
     }
     Ok(upgrade
         .protocols([protocol.name()])
@@ -142,6 +140,15 @@ struct Rights {
 }
 
 impl Rights {
+    fn of(request: &Request, project: base::Name) -> Result<Self> {
+        Ok(Rights {
+            controller: request.controller.clone(),
+            principal: request.principal()?.clone(),
+            route: request.route,
+            project,
+        })
+    }
+
     async fn lost(self) -> Error {
         loop {
             rt::clock::sleep(RECHECK).await;
@@ -275,13 +282,15 @@ pub(crate) async fn log(request: Request) -> Result<Response<Body>> {
     let (offset, end) = (tunnel.read_u64().await.map_err(cut)?, tunnel.read_u64().await.map_err(cut)?);
     let (reader, writer) = tunnel.into_split();
     // The writing half stays open as long as somebody listens: its end tells the worker to stop.
-    let bytes = futures::stream::unfold((reader, writer), |(mut reader, writer)| async move {
-        match reader.receive().await {
-            Ok(Some(bytes)) => Some((Ok(bytes), (reader, writer))),
-            Ok(None) => None,
-            Err(e) => Some((Err(e), (reader, writer))),
-        }
-    });
+    let lost = Box::pin(Rights::of(&request, project)?.lost());
+    let bytes =
+        futures::stream::unfold((reader, writer, lost), |(mut reader, writer, mut lost)| async move {
+            let next = tokio::select! {
+                next = reader.receive() => next,
+                e = &mut lost => Err(io::Error::new(io::ErrorKind::PermissionDenied, e)),
+            };
+            next.transpose().map(|bytes| (bytes, (reader, writer, lost)))
+        });
     let mut response = Response::new(Body::from_stream(bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -1,7 +1,7 @@
 //! Watches: changes as server-sent events (WHATWG HTML, 9.2), with ids to resume from.
 
 use crate::request::Request;
-use api::{query::WatchQuery, stream};
+use api::{access::Resource, query::WatchQuery, routes::Route, stream};
 use axum::{
     body::Body,
     http::{HeaderValue, Response, header},
@@ -24,19 +24,47 @@ struct Wanted {
 struct Watcher {
     controller: Controller,
     principal: Principal,
+    route: &'static Route,
     wanted: Wanted,
     follower: Follower,
     told: Revision,
+    told_at: rt::clock::Instant,
     over: bool,
+}
+
+/// Whether one may watch on this route, and in this project.
+fn check_rights(
+    controller: &Controller,
+    principal: &Principal,
+    route: &Route,
+    project: Option<&Name>,
+) -> Result<()> {
+    controller::authorize(Some(principal), route, project)?;
+    let Some(project) = project else { return Ok(()) };
+    if !principal.sees(Resource::Vm).includes(Some(project)) {
+        return Err(controller::no_project(project));
+    }
+    controller.existing_project(project)
 }
 
 /// Answers a watch of the kinds that its query names.
 pub(crate) fn serve(request: &Request) -> Result<Response<Body>> {
     let query: WatchQuery = request.query()?;
-    let kinds = query.kinds.as_ref().map(|k| k.split(',').map(|k| k.trim().to_owned()).collect());
+    let kinds = query.kinds.as_deref().map(kinds).transpose()?;
     let project = query.project.as_deref().map(Name::new).transpose();
     let project = project.map_err(|e| Error::invalid("project", e.to_string()))?;
     start(request, Wanted { kinds, project }, query.since)
+}
+
+fn kinds(text: &str) -> Result<BTreeSet<String>> {
+    let known = |kind: &str| {
+        let is_one = controller::KINDS.contains(&kind);
+        is_one.then(|| kind.to_owned()).ok_or_else(|| {
+            Error::invalid("kinds", format!("'{kind}' is not a kind of object"))
+                .hint(format!("use some of {}", controller::KINDS.join(",")))
+        })
+    };
+    text.split(',').map(|kind| known(kind.trim())).collect()
 }
 
 /// Answers a watch of one kind, on the path of its list.
@@ -47,11 +75,7 @@ pub(crate) fn serve_kind(request: &Request, kind: &str, project: Option<Name>) -
 
 fn start(request: &Request, wanted: Wanted, since: Option<Revision>) -> Result<Response<Body>> {
     let principal = request.principal()?.clone();
-    if let Some(project) = &wanted.project
-        && !principal.sees(api::access::Resource::Vm).includes(Some(project))
-    {
-        return Err(controller::no_project(project));
-    }
+    check_rights(&request.controller, &principal, request.route, wanted.project.as_ref())?;
     let last = request.header("last-event-id").map(str::parse::<Revision>).transpose();
     let since = last.map_err(|e| e.at("Last-Event-ID"))?.or(since);
     let view = request.controller.view();
@@ -60,9 +84,11 @@ fn start(request: &Request, wanted: Wanted, since: Option<Revision>) -> Result<R
     let watcher = Watcher {
         controller: request.controller.clone(),
         principal,
+        route: request.route,
         wanted,
         follower: view.follow(told),
         told,
+        told_at: rt::clock::now(),
         over: false,
     };
     let mut response = Response::new(Body::from_stream(events(watcher)));
@@ -91,25 +117,31 @@ impl Watcher {
     /// The next events. The last one of a watch that ends is its problem.
     async fn next(&mut self) -> Bytes {
         loop {
-            let next = rt::clock::timeout(BOOKMARK, "a change", self.follower.next()).await;
-            match self.controller.still(&self.principal) {
+            let quiet = BOOKMARK.saturating_sub(self.told_at.elapsed());
+            let next = rt::clock::timeout(quiet, "a change", self.follower.next()).await;
+            match self.rights() {
                 Ok(principal) => self.principal = principal,
                 Err(e) => return self.end(e),
             }
-            let changes = match next {
-                Err(_) => {
-                    self.told = self.follower.at();
-                    return bookmark(self.told);
-                }
+            let text = match next {
+                Ok(Ok(changes)) => self.render(&changes),
                 Ok(Err(e)) => return self.end(e),
-                Ok(Ok(changes)) => changes,
+                Err(_) => String::new(),
             };
-            let text = self.render(&changes);
-            if !text.is_empty() {
+            // Changes that this client does not see must not keep it from hearing how far it is.
+            let due = self.told_at.elapsed() >= BOOKMARK;
+            if !text.is_empty() || due {
                 self.told = self.follower.at();
-                return Bytes::from(text);
+                self.told_at = rt::clock::now();
+                return if text.is_empty() { bookmark(self.told) } else { Bytes::from(text) };
             }
         }
+    }
+
+    fn rights(&self) -> Result<Principal> {
+        let principal = self.controller.still(&self.principal)?;
+        check_rights(&self.controller, &principal, self.route, self.wanted.project.as_ref())?;
+        Ok(principal)
     }
 
     fn end(&mut self, error: Error) -> Bytes {

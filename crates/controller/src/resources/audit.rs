@@ -84,7 +84,14 @@ impl Controller {
         wanted: &Wanted,
         take: impl Fn(&StoredRecord) -> Result<Option<T>>,
     ) -> Result<RecordPage<T>> {
-        let limit = wanted.last.or(wanted.limit).unwrap_or(500).clamp(1, LIMIT) as usize;
+        let (field, limit) = match wanted.last {
+            Some(last) => ("last", last),
+            None => ("limit", wanted.limit.unwrap_or(500)),
+        };
+        if !(1..=LIMIT).contains(&limit) {
+            return Err(Error::invalid(field, format!("{limit} is out of range")).hint("use 1 to 1000"));
+        }
+        let limit = limit as usize;
         let order = if wanted.last.is_some() { Order::Newest } else { Order::Oldest };
         let mut after = match &wanted.cursor {
             Some(cursor) => {

@@ -32,7 +32,9 @@ impl Controller {
             Object { metadata: new_metadata(new.name, None, new.labels), spec: new.spec, status };
         let mut answer = crate::codec::redacted(object.clone());
         answer.status.token = Some(Secret::new(token.expose_secret()));
-        self.commit_answered(caller, &object, None, answer, |_| Ok(())).await.map(|(answer, _)| answer)
+        let (mut answer, revision) = self.commit_answered(caller, &object, None, answer, |_| Ok(())).await?;
+        answer.metadata.revision = revision.unwrap_or(answer.metadata.revision);
+        Ok(answer)
     }
 
     /// Ends a join token.

@@ -18,7 +18,7 @@ use api::{
     validate::{self, Validate},
     vm::PlacementPreview,
 };
-use base::{Error, Name, Result, Uid};
+use base::{Code, Error, Name, Result, Uid};
 use std::sync::Arc;
 
 /// What a create or replace did.
@@ -92,7 +92,7 @@ impl Controller {
     /// Makes a VM.
     pub async fn create_vm(&self, caller: &Caller, project: &Name, new: NewObject<VmSpec>) -> Result<Vm> {
         if let Some(answer) = self.writer().replay(caller).await? {
-            return Ok(answer);
+            return Ok(self.with_reason(answer, Some(project)));
         }
         let (vm, image) = self.new_vm(project, new)?;
         let keys = seal_keys(self.writer().seal(), vm.metadata.uid, &new_keys()?)?;
@@ -114,6 +114,14 @@ impl Controller {
         new: NewObject<VmSpec>,
     ) -> Result<(Vm, Made)> {
         let Ok(old) = self.find::<Vm>(Some(project), new.name.as_str()) else {
+            if caller.if_match.is_some() {
+                return Err(Error::new(
+                    Code::PreconditionFailed,
+                    format!("there is no VM '{}' any more", new.name),
+                )
+                .at("If-Match")
+                .hint("leave If-Match out to make it"));
+            }
             let caller = Caller { idempotency: None, ..caller.clone() };
             return self.create_vm(&caller, project, new).await.map(|vm| (vm, Made::Created));
         };

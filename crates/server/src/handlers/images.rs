@@ -11,8 +11,13 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header},
 };
 use base::{ByteSize, Code, Error, Result};
+use bytes::Bytes;
 use controller::Upload;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
+use std::time::Duration;
+
+/// Longest time without a byte of an upload.
+const STALL: Duration = Duration::from_secs(30);
 
 pub(super) fn list(r: &Request) -> Result<Response<Body>> {
     if wants_watch(r) {
@@ -39,12 +44,24 @@ pub(super) async fn put_part(r: Request) -> Result<Response<Body>> {
     let size = r.header("content-length").and_then(|l| l.parse().ok()).map(ByteSize);
     let digest = r.announced_digest()?;
     let caller = r.caller()?;
-    let body = r.take_body().into_data_stream();
-    let bytes = body.map(|b| b.map_err(|e| Error::new(Code::Invalid, "the upload was cut off").because(e)));
-    let upload = Upload { size, digest, bytes: Box::pin(bytes) };
+    let upload = Upload { size, digest, bytes: Box::pin(arriving(r.take_body())) };
     let image =
         r.controller.put_image_part(&caller, r.parameter("name")?, r.parameter("part")?, upload).await?;
     object(StatusCode::OK, &image)
+}
+
+/// The bytes of an upload. One that stands still ends.
+fn arriving(body: Body) -> impl Stream<Item = Result<Bytes>> + Send {
+    futures::stream::unfold(body.into_data_stream(), |mut body| async move {
+        let bytes = match rt::clock::timeout(STALL, "the next bytes of the upload", body.next()).await {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => bytes.map_err(|e| {
+                Error::new(Code::Invalid, "the upload was cut off").because(e).hint("send the file again")
+            }),
+            Err(e) => Err(e.hint("send the file again")),
+        };
+        Some((bytes, body))
+    })
 }
 
 /// The bytes of a part; one range (RFC 9110, 14.2) is honoured.
