@@ -6,6 +6,7 @@
 mod cli;
 mod cluster;
 mod guest;
+mod http;
 mod process;
 mod seeded;
 mod terminal;
@@ -13,6 +14,7 @@ mod terminal;
 pub use cli::{Cli, Ran};
 pub use cluster::{Cluster, Layout, Setup};
 pub use guest::{guest_image, skip};
+pub use http::{Answer, Ask, Event, Events, Http};
 pub use process::{Process, alive, processes_under};
 pub use seeded::Seeded;
 pub use terminal::Terminal;

@@ -19,6 +19,8 @@ pub struct Principal {
     pub name: Name,
     /// Its roles.
     pub roles: Vec<RoleBindingSpec>,
+    /// SHA-256 of the token it came with; absent for a worker that has just joined.
+    pub token_hash: Option<String>,
 }
 
 /// What a caller may see of a resource.
@@ -106,19 +108,26 @@ pub fn authenticate(tables: &Tables, token: &str) -> Result<Principal> {
         Error::new(Code::Unauthenticated, "the token is not known")
             .hint("log in again: hostler context add NAME --url URL --token-file FILE")
     };
-    let owner = tables.token_owner(&token_hash(token)).ok_or_else(unknown)?;
-    principal_of(tables, owner).ok_or_else(unknown)?
+    let hash = token_hash(token);
+    let owner = tables.token_owner(&hash).ok_or_else(unknown)?;
+    principal_of(tables, owner, Some(hash)).ok_or_else(unknown)?
 }
 
 /// The same principal as it is now. Streams ask again, so that what was revoked ends.
 pub fn refresh(tables: &Tables, principal: &Principal) -> Result<Principal> {
-    let gone =
-        || Error::new(Code::Unauthenticated, "the account is gone").hint("log in again with another token");
-    principal_of(tables, principal.uid).ok_or_else(gone)?
+    let ended = |what| {
+        Err(Error::new(Code::Unauthenticated, what)
+            .hint("log in again: hostler context add NAME --url URL --token-file FILE"))
+    };
+    let hash = principal.token_hash.clone();
+    if hash.as_deref().is_some_and(|hash| tables.token_owner(hash) != Some(principal.uid)) {
+        return ended("the token is no longer valid");
+    }
+    principal_of(tables, principal.uid, hash).unwrap_or_else(|| ended("the account is gone"))
 }
 
 /// An account or worker with its present roles.
-fn principal_of(tables: &Tables, uid: Uid) -> Option<Result<Principal>> {
+fn principal_of(tables: &Tables, uid: Uid, token_hash: Option<String>) -> Option<Result<Principal>> {
     if let Some(account) = tables.accounts.by_uid(uid) {
         if account.spec.disabled {
             return Some(Err(Error::new(Code::Unauthenticated, "the service account is disabled")
@@ -130,12 +139,13 @@ fn principal_of(tables: &Tables, uid: Uid) -> Option<Result<Principal>> {
             uid,
             name: name.clone(),
             roles: mine.map(|b| b.spec.clone()).collect(),
+            token_hash,
         }));
     }
     let worker = tables.workers.by_uid(uid)?;
     let name = worker.metadata.name.clone();
     let role = RoleBindingSpec { account: name.clone(), role: Role::Worker, project: None };
-    Some(Ok(Principal { uid, name, roles: vec![role] }))
+    Some(Ok(Principal { uid, name, roles: vec![role], token_hash }))
 }
 
 /// Decides whether a route may be called. `project` is the one in the path. What belongs to a project that the caller

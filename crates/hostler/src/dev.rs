@@ -61,7 +61,12 @@ pub async fn run(options: DevOptions) -> Result<()> {
 /// The principal of what the program itself does.
 fn ourselves() -> Result<Caller> {
     Ok(Caller {
-        principal: Principal { uid: rt::ids::uid(), name: name("hostler-dev")?, roles: Vec::new() },
+        principal: Principal {
+            uid: rt::ids::uid(),
+            name: name("hostler-dev")?,
+            roles: Vec::new(),
+            token_hash: None,
+        },
         source: "local".into(),
         request_id: rt::ids::uid().to_string(),
         path: "dev".into(),

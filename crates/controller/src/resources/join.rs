@@ -70,6 +70,7 @@ impl Controller {
                     uid: worker.metadata.uid,
                     name: worker.metadata.name.clone(),
                     roles: vec![],
+                    token_hash: None,
                 },
                 source: source.to_owned(),
                 request_id: request_id.to_owned(),
