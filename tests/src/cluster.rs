@@ -70,7 +70,7 @@ impl Cluster {
         let controller = start_controller(&cli, &setup, dir.path(), "127.0.0.1:0", &[]);
         let mut cluster = Cluster { controller, workers: Vec::new(), setup, cli, dir };
         cluster.wait_until_serving().await;
-        if cluster.setup.layout == Layout::Apart {
+        if cluster.setup.layout == Layout::Apart && cluster.setup.workers > 0 {
             cluster.start_workers().await;
         }
         cluster.wait_until_online().await;
@@ -210,6 +210,9 @@ impl Cluster {
     }
 
     async fn start_workers(&mut self) {
+        if self.setup.workers == 0 {
+            return;
+        }
         let n = self.setup.workers.to_string();
         let made =
             self.cli.run(&["worker", "token", "create", "e2e", "--uses", &n, "-o", "json"]).await.json();

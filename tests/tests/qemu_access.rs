@@ -114,8 +114,7 @@ async fn qemu_a_shell_in_a_terminal() {
     shell.type_in("exit 5\r");
     assert_eq!(shell.end().await, 5);
 
-    let mut command =
-        Terminal::start(cli, &["vm", "exec", "-it", "web", "--", "cat; stty size"], (24, 80));
+    let mut command = Terminal::start(cli, &["vm", "exec", "-it", "web", "--", "cat; stty size"], (24, 80));
     command.type_in("abc\r");
     command.see("abc\r\nabc\r\n").await;
     command.type_in("\u{4}");
