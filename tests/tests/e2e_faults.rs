@@ -221,7 +221,9 @@ async fn e2e_crashes_around_a_commit_lose_and_double_nothing() {
             cluster.controller.kill().await;
             cluster.restart_controller(&["--failpoint", &armed]);
             // Creations, and what follows from them, pass the point until it ends the controller.
+            let begin = rt::clock::now();
             while !cluster.controller.has_ended() {
+                assert!(begin.elapsed() < Duration::from_secs(20), "{armed} was not passed");
                 if creators.in_flight() < CLIENTS && *creators.sent.borrow() < CREATIONS {
                     creators.allowed.add_permits(1);
                 }
