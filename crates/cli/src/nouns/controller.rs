@@ -3,6 +3,7 @@
 use super::{objects::WaitArgs, operation};
 use crate::{ControllerOptions, Daemons, RestoreOptions, Result, app::App, args::Format, env, failure::OK};
 use api::{Operation, routes::RouteId};
+use base::Code;
 use clap::{Args, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -91,7 +92,13 @@ impl Command {
                 if replace {
                     app.confirm(&format!("Replace the store in {}?", options.data_dir.display()))?;
                 }
-                let report = daemons.restore_backup(options).await?;
+                let restored = daemons.restore_backup(options).await;
+                let report = restored.map_err(|e| match e.code {
+                    Code::Conflict if !replace => {
+                        e.hint("give --replace to keep that one beside the new one")
+                    }
+                    _ => e,
+                })?;
                 show(app, &report, "restored; start the controller now")
             }
         }

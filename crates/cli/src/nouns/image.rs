@@ -23,6 +23,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Bytes of a disk's sector.
+const SECTOR: usize = 512;
+
 /// Images: what VMs start from.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -157,10 +160,16 @@ async fn import(app: &App, args: Import) -> Result {
         labels: args.labels.iter().cloned().collect(),
         spec: spec(&args, &parts)?,
     };
-    let image = declare(&client, &new).await?;
-    let mut image = image;
+    let mut image = declare(&client, &new).await?;
     for (part, path) in parts {
-        image = upload(app, &client, &args, part, path).await?;
+        image = match upload(app, &client, &args, part, path).await {
+            Err(e) if e.code() == base::Code::Invalid => {
+                // This file will never be right. Its refusal is the news, whatever becomes of the rest.
+                let _ = client.delete::<Image>(&Key::cluster(args.name.as_str())).await;
+                return Err(e);
+            }
+            other => other?,
+        };
     }
     objects::changed(app, &image, "imported")
 }
@@ -227,17 +236,24 @@ fn spec(args: &Import, parts: &[(&str, &Path)]) -> Result<ImageSpec> {
     })
 }
 
-/// `QFI\xfb` begins a qcow2 file (QEMU's docs/interop/qcow2.txt); all else is taken for raw, unless it is clearly not.
+/// `QFI\xfb` begins a qcow2 file (QEMU's docs/interop/qcow2.txt). The first sector of a disk that can be booted ends with
+/// `55 AA`, also of one with a GPT (UEFI specification, 5.2). Anything else may be a mistake.
 fn sniff(path: &Path) -> Result<ImageFormat> {
-    let mut magic = [0; 6];
-    let mut file = fs::File::open(path).map_err(|e| unreadable(path, &e))?;
-    let n = file.read(&mut magic).map_err(|e| unreadable(path, &e))?;
-    let packed = match &magic[..n] {
+    let mut head = Vec::with_capacity(SECTOR);
+    let file = fs::File::open(path).map_err(|e| unreadable(path, &e))?;
+    file.take(SECTOR as u64).read_to_end(&mut head).map_err(|e| unreadable(path, &e))?;
+    let packed = match &head[..] {
         [b'Q', b'F', b'I', 0xfb, ..] => return Ok(ImageFormat::Qcow2),
         [0x1f, 0x8b, ..] => "gunzip",
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => "unxz",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "unxz",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "unzstd",
-        _ => return Ok(ImageFormat::Raw),
+        [.., 0x55, 0xaa] if head.len() == SECTOR => return Ok(ImageFormat::Raw),
+        _ => {
+            let message = format!("{} is neither qcow2 nor a disk that can be booted", path.display());
+            return Err(Error::invalid("DISK", message)
+                .hint("give --format raw, if it is the plain bytes of a disk")
+                .into());
+        }
     };
     Err(Error::invalid("DISK", format!("{} is compressed", path.display()))
         .hint(format!("unpack it first: {packed} {}", path.display()))
@@ -257,7 +273,12 @@ mod tests {
             path
         };
         assert_eq!(sniff(&file("a", b"QFI\xfb\0\0\0\x03")).unwrap(), ImageFormat::Qcow2);
-        assert_eq!(sniff(&file("b", b"\0\0\0")).unwrap(), ImageFormat::Raw);
+        let mut sector = [0; SECTOR];
+        let error = sniff(&file("b", &sector)).unwrap_err();
+        assert!(error.error.error.hint.unwrap().starts_with("give --format raw"));
+        sector[SECTOR - 2..].copy_from_slice(&[0x55, 0xaa]);
+        assert_eq!(sniff(&file("b", &sector)).unwrap(), ImageFormat::Raw);
+        sniff(&file("d", b"a text\x55\xaa")).unwrap_err();
         let error = sniff(&file("c", b"\xfd7zXZ\0")).unwrap_err();
         assert!(error.error.error.hint.unwrap().starts_with("unpack it first: unxz"));
     }

@@ -1,0 +1,126 @@
+//! The documentation, executed: every `sh` block of every page under `docs/`, in order, in one shell per page, on a
+//! cluster of its own.
+//!
+//! A line `$ COMMAND` must end with 0 and, where lines follow, print just those: `...` stands for any text, and alone on
+//! its line for any lines; runs of blanks count as one. A line `> ` continues a command. A block without `$ ` is a script,
+//! each part of which must end with 0. Other blocks (`text`, `yaml`, ...) are not run. A page that says
+//! `<!-- needs: qemu -->` gets a worker that runs real guests instead of two that play.
+
+mod docs_support;
+
+use client::Key;
+use docs_support::{Step, execute, pages, steps};
+use e2e::{Cluster, Layout, Setup, eventually};
+use std::time::Duration;
+
+async fn a_page_holds(page: &str) {
+    let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 2)).await;
+    execute(page, &cluster).await;
+}
+
+async fn a_page_with_guests_holds(page: &str, test: &str) {
+    let Some(guest) = e2e::guest_image() else {
+        e2e::skip(test, "the guest image is not built (make guest)");
+        return;
+    };
+    let cluster = Cluster::start(Setup::qemu(Layout::Dev, 1, guest)).await;
+    image_arrived(&cluster).await;
+    execute(page, &cluster).await;
+}
+
+/// `dev` imports its image while it serves already.
+async fn image_arrived(cluster: &Cluster) {
+    let (client, key) = (cluster.client(), Key::cluster(cluster.image()));
+    eventually("the image is there", Duration::from_mins(1), || async {
+        let image = client.find::<api::Image>(&key).await.ok()??;
+        image.status.ready.then_some(())
+    })
+    .await;
+}
+
+macro_rules! pages {
+    (synthetic: $($synthetic:ident $page:literal)*; qemu: $($qemu:ident $guests:literal)*) => {
+        const TESTED: &[(&str, bool)] = &[$(($page, false),)* $(($guests, true),)*];
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $synthetic() {
+            a_page_holds($page).await;
+        })*
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $qemu() {
+            a_page_with_guests_holds($guests, stringify!($qemu)).await;
+        })*
+    };
+}
+
+pages! {
+    synthetic:
+        e2e_docs_first_cluster "first-cluster.md"
+        e2e_docs_vms "vms.md"
+        e2e_docs_workers "workers.md"
+        e2e_docs_placement "placement.md"
+        e2e_docs_identity "identity.md"
+        e2e_docs_api "api.md"
+        e2e_docs_operations "operations.md"
+        e2e_docs_cli "cli.md";
+    qemu:
+        qemu_docs_access "access.md"
+        qemu_docs_images "images.md"
+}
+
+#[test]
+fn every_page_is_tested_on_the_cluster_that_it_asks_for() {
+    let mut tested: Vec<(String, bool)> = TESTED.iter().map(|(p, q)| ((*p).to_owned(), *q)).collect();
+    tested.sort();
+    let with_steps: Vec<(String, bool)> = pages()
+        .into_iter()
+        .filter(|(_, text)| !steps(text).is_empty())
+        .map(|(page, text)| (page, text.contains("<!-- needs: qemu -->")))
+        .collect();
+    assert_eq!(tested, with_steps);
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let all = pages();
+    for (page, text) in &all {
+        for (target, _) in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let file = target.split('#').next().unwrap_or_default();
+            let known =
+                file.is_empty() || file.starts_with("http") || docs_support::docs().join(file).exists();
+            assert!(known, "{page}: the link to {target} leads nowhere");
+        }
+    }
+    let index = &all.iter().find(|(page, _)| page == "README.md").expect("an index").1;
+    for (page, _) in all.iter().filter(|(page, _)| page != "README.md") {
+        assert!(index.contains(&format!("({page})")), "the index does not name {page}");
+    }
+}
+
+#[test]
+fn blocks_become_steps() {
+    let text =
+        "# A\n```sh\n$ a \\\n    b\nout\n$ c <<E\n> d\n> E\n```\n```text\n$ no\n```\n```sh\nx\ny\n```\n";
+    let step = |line, command: &str, expected: &str, script| Step {
+        line,
+        command: command.into(),
+        expected: expected.lines().map(Into::into).collect(),
+        script,
+    };
+    let wanted =
+        [step(3, "a \\\n    b", "out", false), step(6, "c <<E\nd\nE", "", false), step(14, "x\ny", "", true)];
+    assert_eq!(steps(text), wanted);
+}
+
+#[test]
+fn wildcards_match_text_and_lines() {
+    let matches = |expected: &str, got: &str| {
+        let expected: Vec<String> = expected.lines().map(Into::into).collect();
+        docs_support::matches(&expected, got)
+    };
+    assert!(matches("a  b\n...\nz", "a b\n1\n2\nz\n"));
+    assert!(matches("a...c ...\n...", "abbc d\n"));
+    assert!(!matches("a", "a\nb\n"));
+    assert!(!matches("...\nz", "a\nzz\n"));
+    assert!(matches("id ... of ...", "id 7 of 9"));
+    assert!(!matches("id ... of 9", "id 7 of 99"));
+}
