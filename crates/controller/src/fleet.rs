@@ -28,6 +28,8 @@ use tokio::{io::AsyncReadExt, sync::Notify};
 
 /// Largest answer to a question about one VM.
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+/// A worker whose link is up may be silent so long, whatever the setting says: it speaks each 5 s.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// All links. Cheap to clone.
 #[derive(Clone)]
@@ -263,7 +265,9 @@ impl Fleet {
             let absent: Vec<Arc<Worker>> = self.0.view.read(|t| {
                 let workers = self.0.workers.lock();
                 let silent = |w: &&Arc<Worker>| {
-                    let heard = workers.get(&w.metadata.uid).map_or(self.0.started, |p| p.heard);
+                    let uid = w.metadata.uid;
+                    let heard = workers.get(&uid).map_or(self.0.started, |p| p.heard);
+                    let limit = if self.is_connected(uid) { limit.max(SILENCE) } else { limit };
                     w.status.online && rt::clock::now() - heard > limit
                 };
                 t.workers.iter().filter(silent).cloned().collect()

@@ -30,7 +30,8 @@ impl Fleet {
             Report::Gone { uid, epoch } => self.take_gone(worker, uid, epoch).await,
             Report::Images { images } => self.take_images(worker, &images).await,
             Report::Host { host, conditions } => self.take_host(worker, &host, None, conditions, None).await,
-            Report::Heartbeat {} | Report::Unknown => Ok(()),
+            Report::Heartbeat {} => self.take_heartbeat(worker).await,
+            Report::Unknown => Ok(()),
         };
         match taken {
             Err(e) if e.code == Code::NotFound => Ok(()), // deleted meanwhile
@@ -74,6 +75,22 @@ impl Fleet {
             if before.host.boot_id != host.boot_id && !before.host.boot_id.is_empty() {
                 change.warning("worker", &worker.metadata, "Rebooted", "the host has started anew")?;
             }
+            Ok(true)
+        });
+        update.await.map(|_| ())
+    }
+
+    /// A worker that was silent for long without losing its link is there again.
+    async fn take_heartbeat(&self, worker: Uid) -> Result<()> {
+        if self.0.view.by_uid::<Worker>(worker).is_none_or(|w| w.status.online) {
+            return Ok(());
+        }
+        let update = self.0.writer.update::<Worker>(worker, |worker, change| {
+            if worker.status.online {
+                return Ok(false);
+            }
+            worker.status.online = true;
+            change.event("worker", &worker.metadata, "Online", "it speaks again")?;
             Ok(true)
         });
         update.await.map(|_| ())
