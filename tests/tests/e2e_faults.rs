@@ -1,19 +1,25 @@
 //! Bad days of the controller, with synthetic workers in processes of their own.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)] // what is not as it must be ends the test
+
 use api::{NewObject, Vm, VmPhase, VmSpec, Worker, query::RecordQuery, record::Event, routes::RouteId};
 use base::{Name, Uid};
 use client::Client;
-use e2e::{Cluster, Layout, Seeded, Setup, eventually};
+use e2e::{Cluster, Layout, Process, Seeded, Setup, eventually};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Semaphore, watch},
+};
 
 const CREATIONS: usize = 100;
 const CLIENTS: usize = 6;
@@ -238,4 +244,175 @@ async fn e2e_crashes_around_a_commit_lose_and_double_nothing() {
     creators.all_acknowledged().await;
     let acknowledged = creators.acknowledged.lock().unwrap().clone();
     nothing_lost_or_doubled(&cluster, &acknowledged).await;
+}
+
+/// Makes VMs of the synthetic image, and waits until they run.
+async fn with_vms(cluster: &Cluster, count: usize) -> Vec<Vm> {
+    let client = cluster.client();
+    for number in 0..count {
+        let new = NewObject {
+            name: Name::new(format!("vm-{number}")).unwrap(),
+            labels: BTreeMap::new(),
+            spec: VmSpec::new(Name::new("synthetic").unwrap()),
+        };
+        client.create::<Vm, _>(Some("default"), &new).await.unwrap();
+    }
+    all_running(&client, count).await
+}
+
+async fn phase_everywhere(client: &Client, phase: VmPhase) {
+    eventually("all VMs are in that phase", Duration::from_secs(30), || async {
+        vms(client).await.iter().all(|vm| vm.status.phase == phase).then_some(())
+    })
+    .await;
+}
+
+/// The same VMs, run on without a restart.
+fn unharmed(before: &[Vm], after: &[Vm]) {
+    assert_eq!(before.len(), after.len());
+    for (old, new) in before.iter().zip(after) {
+        assert_eq!(old.metadata.uid, new.metadata.uid);
+        assert_eq!(old.status.started_at, new.status.started_at, "{}", new.metadata.name);
+        assert_eq!((new.status.restart_count, new.status.epoch), (0, 1), "{}", new.metadata.name);
+        assert_eq!(old.status.worker, new.status.worker);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_an_absent_controller_harms_no_vm() {
+    let mut cluster = roomy().await;
+    let before = with_vms(&cluster, 8).await;
+    cluster.cli().run(&["settings", "set", "workerOfflineSeconds=2"]).await.ok();
+    cluster.controller.kill().await;
+    rt::clock::sleep(Duration::from_secs(4)).await; // longer than the limit
+    cluster.restart_controller(&[]);
+    cluster.wait_until_serving().await;
+    cluster.wait_until_online().await;
+    unharmed(&before, &all_running(&cluster.client(), 8).await);
+    for worker in [1, 2] {
+        assert!(machines(&cluster, worker).values().all(|run| *run == 1), "one was started again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_vms_of_an_absent_worker_are_unknown_and_nothing_else() {
+    let mut cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
+    let before = with_vms(&cluster, 4).await;
+    let client = cluster.client();
+    cluster.cli().run(&["settings", "set", "workerOfflineSeconds=2"]).await.ok();
+    cluster.workers[0].kill().await;
+    phase_everywhere(&client, VmPhase::Unknown).await;
+    let unknown = vms(&client).await;
+    assert!(unknown.iter().all(|vm| vm.status.message.contains("may still run")), "{unknown:?}");
+    assert!(!workers(&client).await[0].status.online);
+    unharmed(&before, &unknown);
+    cluster.restart_worker(1);
+    cluster.wait_until_online().await;
+    unharmed(&before, &all_running(&client, 4).await);
+    let ends = events(&client).await.into_iter().filter(|e| e.reason.contains("Delet")).count();
+    assert_eq!(ends, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_limit_below_the_heartbeat_does_not_make_a_live_worker_absent() {
+    let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
+    with_vms(&cluster, 1).await;
+    cluster.cli().run(&["settings", "set", "workerOfflineSeconds=1"]).await.ok();
+    let begin = rt::clock::now();
+    while begin.elapsed() < Duration::from_secs(6) {
+        assert!(workers(&cluster.client()).await[0].status.online, "its link is up");
+        rt::clock::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_vms_that_come_and_go_leave_nothing() {
+    let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
+    cluster.cli().run(&["worker", "cpu-ratio", "w1", "8"]).await.ok();
+    let client = cluster.client();
+    let dir = cluster.worker_dir(1);
+    let made = with_vms(&cluster, 50).await;
+    let uids: Vec<String> = made.iter().map(|vm| vm.metadata.uid.to_string()).collect();
+    let mut tunnels = Vec::new();
+    for vm in &made {
+        let key = client::Key::of(&vm.metadata);
+        let mut tunnel = client.vm_port(&key, 7).await.unwrap();
+        tunnel.write_all(b"there").await.unwrap();
+        tunnel.flush().await.unwrap();
+        let mut back = [0; 5];
+        tunnel.read_exact(&mut back).await.unwrap();
+        assert_eq!(&back, b"there");
+        tunnels.push(tunnel);
+    }
+    assert!(under(&dir).iter().any(|path| path.contains(&uids[0])), "there is something to leave behind");
+    for vm in &made {
+        client.delete::<Vm>(&client::Key::of(&vm.metadata)).await.unwrap();
+    }
+    eventually("all VMs are gone", Duration::from_secs(30), || async {
+        vms(&client).await.is_empty().then_some(())
+    })
+    .await;
+    let worker = &workers(&client).await[0];
+    assert_eq!(worker.status.reserved, api::worker::Amounts::default());
+    assert!(worker.status.unclaimed.is_empty());
+    for mut tunnel in tunnels {
+        let mut rest = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(5), tunnel.read_to_end(&mut rest)).await;
+        assert!(end.is_ok(), "a tunnel outlives its VM");
+    }
+    let left: Vec<String> = under(&dir).into_iter().filter(|p| uids.iter().any(|u| p.contains(u))).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(machines(&cluster, 1).is_empty());
+}
+
+/// All paths below a directory.
+fn under(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| {
+            let path = entry.path();
+            let mut paths = if path.is_dir() { under(&path) } else { Vec::new() };
+            paths.push(path.display().to_string());
+            paths
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_port_in_use_is_said() {
+    let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
+    let dir = cluster.dir().join("second").display().to_string();
+    let address = cluster.address();
+    let args = ["controller", "run", "--data-dir", &dir, "--listen", &address, "--no-context"];
+    let said = cluster.cli().run(&args).await.fails(6);
+    assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+    let same = cluster.data_dir().display().to_string();
+    let args = ["controller", "run", "--data-dir", &same, "--listen", "127.0.0.1:0", "--no-context"];
+    let said = cluster.cli().run(&args).await.fails(6);
+    assert!(said.contains("another process") && said.contains("--data-dir"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_missing_hypervisor_is_said() {
+    let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
+    let cli = cluster.cli();
+    let made = cli.run(&["worker", "token", "create", "bare", "-o", "json"]).await.json();
+    let file = cluster.dir().join("bare.token");
+    fs::write(&file, made["status"]["token"].as_str().unwrap()).unwrap();
+    let (dir, file) = (cluster.dir().join("bare").display().to_string(), file.display().to_string());
+    let url = cluster.url();
+    let args = ["worker", "run", &url, "--join-token-file", &file, "--data-dir", &dir, "--name", "bare"];
+    let mut command = cli.command(&args);
+    command.env("PATH", cluster.dir());
+    let mut process = Process::start(command, &cluster.dir().join("bare.log"));
+    let client = cluster.client();
+    let said = eventually("the worker says what it lacks", Duration::from_secs(30), || async {
+        let worker: Worker = client.get(&client::Key::cluster("bare")).await.ok()?;
+        worker.status.conditions.into_iter().find(|c| !c.status).map(|c| c.message)
+    })
+    .await;
+    assert!(said.contains("qemu") && said.contains("apt-get install"), "{said}");
+    let listed = cli.run(&["worker", "list"]).await.ok();
+    assert!(listed.contains("apt-get install"), "{listed}");
+    assert!(!process.has_ended(), "it waits for the program");
 }
