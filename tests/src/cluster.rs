@@ -210,9 +210,6 @@ impl Cluster {
     }
 
     async fn start_workers(&mut self) {
-        if self.setup.workers == 0 {
-            return;
-        }
         let n = self.setup.workers.to_string();
         let made =
             self.cli.run(&["worker", "token", "create", "e2e", "--uses", &n, "-o", "json"]).await.json();

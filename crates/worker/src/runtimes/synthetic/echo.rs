@@ -1,4 +1,5 @@
-//! What answers inside a synthetic machine: it sends back what it gets.
+//! What answers inside a synthetic machine: it sends back what it gets. Port 9 swallows (RFC 863) and port 19 sends
+//! without end (RFC 864), for measurements.
 
 use crate::runtimes::Target;
 use rt::clock;
@@ -15,12 +16,27 @@ pub(super) async fn serve(mut stream: DuplexStream, target: Target, silent: Dura
     if !silent.is_zero() {
         clock::sleep(silent).await;
     }
-    let greeting = match target {
-        Target::Port(22) => SSH,
-        Target::Vnc => RFB,
-        Target::Port(_) | Target::Console => b"",
+    // However it ends: the other side has left.
+    let _ = match target {
+        Target::Port(9) => discard(&mut stream).await,
+        Target::Port(19) => generate(&mut stream).await,
+        Target::Port(22) => talk(&mut stream, SSH).await,
+        Target::Vnc => talk(&mut stream, RFB).await,
+        Target::Port(_) | Target::Console => talk(&mut stream, b"").await,
     };
-    let _ = talk(&mut stream, greeting).await;
+}
+
+/// Reads to the end.
+async fn discard(stream: &mut DuplexStream) -> io::Result<()> {
+    tokio::io::copy(stream, &mut tokio::io::sink()).await?;
+    stream.shutdown().await
+}
+
+async fn generate(stream: &mut DuplexStream) -> io::Result<()> {
+    static BLOCK: [u8; 16 << 10] = [b'#'; 16 << 10];
+    loop {
+        stream.write_all(&BLOCK).await?;
+    }
 }
 
 async fn talk(stream: &mut DuplexStream, greeting: &[u8]) -> io::Result<()> {
