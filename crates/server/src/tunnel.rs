@@ -34,6 +34,8 @@ use tokio::io::AsyncReadExt;
 
 /// How often a stream's rights are looked at again.
 const RECHECK: Duration = Duration::from_secs(3);
+/// How often a VM that has no place yet is looked at for someone who waits.
+const LOOK: Duration = Duration::from_millis(50);
 /// Longest time for a guest that is still booting.
 const MAX_WAIT: u64 = 3600;
 
@@ -57,7 +59,7 @@ impl Protocol {
 /// WebSocket that closes at once.
 pub(crate) async fn serve(mut request: Request) -> Result<Response<Body>> {
     let (project, name) = (request.project()?, request.parameter("name")?.to_owned());
-    let (vm, worker) = request.controller.vm_address(&project, &name)?;
+    let (vm, worker) = address(&request, &project, &name).await?;
     let (target, protocol, class) = target(&request, vm)?;
     check_origin(&request)?;
     let upgrade = upgrade(&mut request, protocol).await?;
@@ -71,6 +73,23 @@ pub(crate) async fn serve(mut request: Request) -> Result<Response<Body>> {
         }
     });
     Ok(response.into_response())
+}
+
+/// Where the VM is. Whoever waits for its guest waits for its place too.
+async fn address(request: &Request, project: &base::Name, name: &str) -> Result<(Uid, Uid)> {
+    let wait = match request.route.id {
+        RouteId::ExecVm => request.query::<ExecRequest>()?.wait.unwrap_or(0).min(MAX_WAIT),
+        _ => 0,
+    };
+    let since = rt::clock::now();
+    loop {
+        match request.controller.vm_address(project, name) {
+            Err(e) if e.code == Code::Unavailable && since.elapsed().as_secs() < wait => {
+                rt::clock::sleep(LOOK).await;
+            }
+            found => return found,
+        }
+    }
 }
 
 fn target(request: &Request, vm: Uid) -> Result<(String, Protocol, Class)> {

@@ -3,7 +3,7 @@
 use super::{Host, SYNTHETIC, guest::Session, vm::Vm};
 use crate::runtimes::Target;
 use api::stream::{Control, ExecRequest};
-use base::{Code, Error, Result};
+use base::{Code, Error, Result, Uid};
 use bytes::Bytes;
 use link::{
     TunnelReader, TunnelWriter,
@@ -15,8 +15,22 @@ use std::{io, sync::Arc, time::Duration};
 
 /// Time for a guest that has not answered yet and that nobody waits for.
 const GLANCE: Duration = Duration::from_secs(3);
+/// Time for what the controller says of a VM to arrive, after it has chosen this worker.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// The longest wait for a guest.
 const LONGEST: u64 = 24 * 3600;
+
+/// The VM of a command. One that was placed here a moment ago is waited for, where somebody waits for its guest anyway.
+pub async fn known(host: &Host, uid: Uid, wait: Option<u64>) -> Result<Arc<Vm>> {
+    let patience = Duration::from_secs(wait.unwrap_or(0)).min(ON_ITS_WAY);
+    let since = rt::clock::now();
+    loop {
+        match host.vm(uid) {
+            Err(_) if since.elapsed() < patience => rt::clock::sleep(Duration::from_millis(20)).await,
+            found => return found,
+        }
+    }
+}
 
 /// Serves one command. What stands in its way refuses the tunnel; only what shows after a wait is said inside it,
 /// because a controller does not wait that long for a tunnel.

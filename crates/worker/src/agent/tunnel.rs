@@ -32,7 +32,10 @@ pub async fn serve(host: &Arc<Host>, request: TunnelRequest, offer: Offer) -> Re
             let stream = connect(host, &vm, target).await?;
             pump(stream, offer.accept()?).await.map_err(|e| Error::io("move bytes through a tunnel", &e))
         }
-        Goal::Exec(uid, request) => exec::serve(host, &host.vm(uid)?, request, offer).await,
+        Goal::Exec(uid, request) => {
+            let vm = exec::known(host, uid, request.wait).await?;
+            exec::serve(host, &vm, request, offer).await
+        }
         Goal::Assignment(uid) => tell(host, uid, offer).await,
         Goal::Log(uid, log, query) => logs::serve(host, &host.vm(uid)?, log, &query, offer).await,
     }
