@@ -43,8 +43,10 @@ where
             unknown.get_or_insert_with(|| ignored_pointer(&path));
         })
     };
-    let value =
-        result.map_err(|e: D::Error| Error::invalid(path_pointer(&track.path()), wording(&e.to_string())))?;
+    let value = result.map_err(|e: D::Error| {
+        Error::invalid(path_pointer(&track.path()), wording(&e.to_string()))
+            .hint("correct that place; the fields and their types are in /openapi.json")
+    })?;
     match unknown {
         Some(field) => {
             Err(Error::invalid(&field, format!("unknown field '{}'", field.rsplit('/').next().unwrap_or("")))

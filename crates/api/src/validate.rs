@@ -58,14 +58,18 @@ fn probe(probe: &Probe) -> Result<()> {
     let (command, port) = (probe.command.is_some(), probe.port.is_some());
     match probe.kind {
         ProbeKind::Exec if !command => {
-            Err(Error::invalid("/spec/probe/command", "an exec probe needs a command"))
+            Err(Error::invalid("/spec/probe/command", "an exec probe needs a command")
+                .hint("add the command that ends with 0 when the guest is ready"))
         }
-        ProbeKind::Tcp if !port => Err(Error::invalid("/spec/probe/port", "a tcp probe needs a port")),
+        ProbeKind::Tcp if !port => Err(Error::invalid("/spec/probe/port", "a tcp probe needs a port")
+            .hint("add the port that sends bytes when the guest is ready")),
         ProbeKind::Ssh | ProbeKind::Tcp if command => {
-            Err(Error::invalid("/spec/probe/command", "only an exec probe has a command"))
+            Err(Error::invalid("/spec/probe/command", "only an exec probe has a command")
+                .hint("leave it out, or say kind: exec"))
         }
         ProbeKind::Ssh | ProbeKind::Exec if port => {
-            Err(Error::invalid("/spec/probe/port", "only a tcp probe has a port"))
+            Err(Error::invalid("/spec/probe/port", "only a tcp probe has a port")
+                .hint("leave it out, or say kind: tcp"))
         }
         _ => Ok(()),
     }
@@ -95,7 +99,8 @@ fn key_type_is_known(key: &str) -> bool {
 fn script(spec: &VmSpec) -> Result<()> {
     let Some(script) = &spec.startup_script else { return Ok(()) };
     if script.script.len() > MAX_SCRIPT {
-        return Err(Error::invalid("/spec/startupScript/script", format!("longer than {MAX_SCRIPT} bytes")));
+        return Err(Error::invalid("/spec/startupScript/script", format!("longer than {MAX_SCRIPT} bytes"))
+            .hint("let the script fetch what it needs, or copy it later: hostler vm cp"));
     }
     range("/spec/startupScript/timeoutSeconds", script.timeout_seconds, 1, 86_400)?;
     count("/spec/startupScript/env", script.env.len())?;
@@ -126,7 +131,8 @@ impl Validate for ImageSpec {
             .hint("give --password-file, or import it with a seed"));
         }
         if self.command_line.contains('\n') || self.command_line.len() > 2048 {
-            return Err(Error::invalid("/spec/commandLine", "must be one line of at most 2048 bytes"));
+            return Err(Error::invalid("/spec/commandLine", "not one line of at most 2048 bytes")
+                .hint("separate the kernel's parameters by spaces"));
         }
         Ok(())
     }
@@ -189,10 +195,8 @@ pub fn labels(field: &str, labels: &Labels) -> Result<()> {
     for (key, value) in labels {
         label_key(field, key)?;
         if value.len() > 255 || value.chars().any(char::is_control) {
-            return Err(Error::invalid(
-                format!("{field}/{}", pointer(key)),
-                "a label's value has at most 255 printable characters",
-            ));
+            return Err(Error::invalid(format!("{field}/{}", pointer(key)), "not the value of a label")
+                .hint("use at most 255 printable characters"));
         }
     }
     Ok(())
@@ -201,10 +205,8 @@ pub fn labels(field: &str, labels: &Labels) -> Result<()> {
 fn label_key(field: &str, key: &str) -> Result<()> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
     if key.is_empty() || key.len() > 128 || !key.bytes().all(good) {
-        return Err(Error::invalid(
-            format!("{field}/{}", pointer(key)),
-            "a key has 1 to 128 letters, digits, '-', '_', '.' and '/'",
-        ));
+        return Err(Error::invalid(format!("{field}/{}", pointer(key)), format!("'{key}' is not a key"))
+            .hint("use 1 to 128 letters, digits, '-', '_', '.' and '/'"));
     }
     Ok(())
 }
@@ -216,7 +218,7 @@ pub fn pointer(key: &str) -> String {
 
 fn description(text: &str) -> Result<()> {
     if text.len() > 1024 {
-        return Err(Error::invalid("/spec/description", "longer than 1024 bytes"));
+        return Err(Error::invalid("/spec/description", "longer than 1024 bytes").hint("say less"));
     }
     Ok(())
 }
@@ -233,7 +235,8 @@ fn user_name(field: &str, user: &str) -> Result<()> {
 
 fn count(field: &str, n: usize) -> Result<()> {
     if n > MAX_ENTRIES {
-        return Err(Error::invalid(field, format!("{n} entries; at most {MAX_ENTRIES} are allowed")));
+        return Err(Error::invalid(field, format!("{n} entries are too many"))
+            .hint(format!("keep at most {MAX_ENTRIES}")));
     }
     Ok(())
 }

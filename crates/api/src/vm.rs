@@ -203,7 +203,7 @@ pub struct StartupScript {
     pub script: String,
     /// Its environment. The values are write-only: answers show `null`, and `null` in a change keeps the value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub env: BTreeMap<String, Option<Secret>>,
     /// Seconds after which it has failed.
     #[serde(default = "defaults::probe_timeout")]

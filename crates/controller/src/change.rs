@@ -15,6 +15,7 @@ use base::{Error, Name, Result, Revision, Secret, Uid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 use store::{Commit, CommitError, Record, Store};
+use tokio::sync::Mutex;
 
 /// Events: scope `PROJECT/UID`, or `-/UID` for what belongs to the cluster.
 pub const EVENT: &str = "event";
@@ -25,6 +26,8 @@ pub const IDEMPOTENCY: &str = "idempotency";
 
 /// How often a change is tried again when others change the same object.
 const ATTEMPTS: usize = 32;
+/// Queues for those who found that others change the same object.
+const QUEUES: usize = 64;
 
 /// The scope of an object's events.
 pub fn event_scope(project: Option<&Name>, uid: Uid) -> String {
@@ -46,6 +49,7 @@ pub struct Writer {
     store: Arc<dyn Store>,
     seal: Arc<Seal>,
     view: View,
+    queues: Arc<[Mutex<()>; QUEUES]>,
 }
 
 /// What is written together.
@@ -57,7 +61,8 @@ pub struct Change<'w> {
 impl Writer {
     /// A writer to this store, whose changes this view shows.
     pub fn new(store: Arc<dyn Store>, seal: Arc<Seal>, view: View) -> Self {
-        Writer { store, seal, view }
+        let queues = Arc::new(std::array::from_fn(|_| Mutex::new(())));
+        Writer { store, seal, view, queues }
     }
 
     /// The key that seals secrets.
@@ -82,6 +87,7 @@ impl Writer {
         uid: Uid,
         mut edit: impl FnMut(&mut K, &mut Change<'_>) -> Result<bool>,
     ) -> Result<Arc<K>> {
+        let mut turn = None;
         for _ in 0..ATTEMPTS {
             let Some(old) = self.view.by_uid::<K>(uid) else {
                 return Err(Error::not_found(format!("the {} is gone", K::KIND)));
@@ -98,6 +104,10 @@ impl Writer {
                     return Ok(Arc::new(object));
                 }
                 Err(e) => self.catch_up(e).await?,
+            }
+            // One who lost waits for his turn: many who all lose to each other would get nowhere.
+            if turn.is_none() {
+                turn = Some(self.queues[usize::from(uid.as_bytes()[15]) % QUEUES].lock().await);
             }
         }
         Err(Error::conflict(format!("the {} is being changed by others all the time", K::KIND))

@@ -274,6 +274,7 @@ impl Placer {
         place(&mut placed, &worker);
         let mut change = writer.change();
         change.put(&placed)?;
+        change.require(&crate::kind::key_of(&*worker)); // it may be forgotten in this moment
         let reason = if vm.status.worker.is_some() { "Admitted" } else { "Placed" };
         change.event("vm", &placed.metadata, reason, format!("on the worker '{}'", worker.metadata.name))?;
         match change.commit().await {

@@ -203,7 +203,10 @@ impl Controller {
                     before.ok_or_else(|| Error::internal("the kept answer of this request is gone"))?;
                 Ok((before, None))
             }
-            Err(CommitError::Precondition { failed: Precondition::Absent(_), .. }) => Err(taken::<K>(m)),
+            // Taken by somebody else, or by the same request a moment ago.
+            Err(CommitError::Precondition { failed: Precondition::Absent(_), .. }) => {
+                self.writer().replay(caller).await?.map(|before| (before, None)).ok_or_else(|| taken::<K>(m))
+            }
             Err(e) => Err(e.into()),
         }
     }

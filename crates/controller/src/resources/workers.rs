@@ -1,13 +1,15 @@
 //! Workers: cordon, forget, and the VMs on them that nobody claims.
 
 use super::{
-    generic::{Page, PageQuery, missing},
+    generic::{Page, PageQuery, if_match, missing},
     new_metadata,
 };
 use crate::{
     caller::{Caller, Sees},
+    change::Change,
     codec::seal_keys,
     controller::Controller,
+    kind::Kind,
     placement,
 };
 use api::{
@@ -16,6 +18,7 @@ use api::{
     worker::{AdoptRequest, Unclaimed},
 };
 use base::{Error, Result, Uid};
+use std::sync::Arc;
 
 impl Controller {
     /// One worker, with what is charged to it.
@@ -49,49 +52,42 @@ impl Controller {
     /// Forgets a worker. One that holds VMs only when the operator says that they are dead: those VMs then start from
     /// their images elsewhere, or go when they were being deleted.
     pub async fn delete_worker(&self, caller: &Caller, name: &str, confirm_dead: bool) -> Result<()> {
-        let worker = self.find::<Worker>(None, name)?;
-        let uid = worker.metadata.uid;
-        let held: Vec<Uid> = self.read(|t| t.vms_of(uid).map(|vm| vm.metadata.uid).collect());
-        if !held.is_empty() && !confirm_dead {
-            return Err(Error::conflict(format!("the worker '{name}' holds {} VMs", held.len()))
-                .hint(format!("delete them first, or, when the host is certainly dead: hostler worker delete {name} --confirm-dead")));
-        }
-        if self.fleet().is_connected(uid) && confirm_dead {
-            return Err(Error::conflict(format!("the worker '{name}' is connected: it is not dead"))
-                .hint("stop the worker program on that host first, or delete its VMs"));
-        }
-        for vm in held {
-            self.declare_dead(vm, name).await?;
-        }
-        self.delete_simple::<Worker>(caller, name, |_, _| Ok(())).await?;
-        self.fleet().forget(uid);
-        Ok(())
-    }
-
-    async fn declare_dead(&self, vm: Uid, worker: &str) -> Result<()> {
-        let result = self.release_dead(vm, worker).await;
-        match result {
-            Err(e) if e.code == base::Code::NotFound => Ok(()),
-            other => other,
-        }
-    }
-
-    async fn release_dead(&self, vm: Uid, worker: &str) -> Result<()> {
         loop {
-            let Some(vm) = self.view().by_uid::<Vm>(vm) else { return Ok(()) };
+            let worker = self.find::<Worker>(None, name)?;
+            let uid = worker.metadata.uid;
+            let held: Vec<Arc<Vm>> = self.read(|t| t.vms_of(uid).cloned().collect());
+            self.check_forgettable(&worker, held.len(), confirm_dead)?;
+            if_match(caller, &worker.metadata)?;
+            // In one commit: placement must not find its VMs waiting while the worker is still there.
             let mut change = self.writer().change();
-            let message = format!("declared dead with the worker '{worker}'");
-            change.warning("vm", &vm.metadata, "DeclaredDead", message)?;
-            if vm.metadata.deleted_at.is_some() {
-                change.delete(&*vm);
-            } else {
-                change.put(&placement::unplaced(&vm))?;
+            for vm in held {
+                declare_dead(&mut change, &vm, name)?;
             }
+            change.delete(&*worker);
+            let message = format!("deleted by {}", caller.principal.name);
+            change.event(Worker::KIND, &worker.metadata, "Deleted", message)?;
+            change.audit(caller, Verb::Delete, None, "ok")?;
             match change.commit().await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.fleet().forget(uid);
+                    return Ok(());
+                }
                 Err(e) => self.writer().catch_up(e).await?,
             }
         }
+    }
+
+    fn check_forgettable(&self, worker: &Worker, held: usize, confirm_dead: bool) -> Result<()> {
+        let name = &worker.metadata.name;
+        if held > 0 && !confirm_dead {
+            return Err(Error::conflict(format!("the worker '{name}' holds {held} VMs"))
+                .hint(format!("delete them first, or, when the host is certainly dead: hostler worker delete {name} --confirm-dead")));
+        }
+        if self.fleet().is_connected(worker.metadata.uid) && confirm_dead {
+            return Err(Error::conflict(format!("the worker '{name}' is connected: it is not dead"))
+                .hint("stop the worker program on that host first, or delete its VMs"));
+        }
+        Ok(())
     }
 
     fn unclaimed(&self, worker: &str, vm: Uid) -> Result<(Worker, Unclaimed)> {
@@ -155,4 +151,14 @@ impl Controller {
     pub fn worker_uid(&self, name: &str) -> Result<Uid> {
         self.find::<Worker>(None, name).map(|w| w.metadata.uid).map_err(|_| missing::<Worker>(name))
     }
+}
+
+fn declare_dead(change: &mut Change<'_>, vm: &Vm, worker: &str) -> Result<()> {
+    let message = format!("declared dead with the worker '{worker}'");
+    change.warning("vm", &vm.metadata, "DeclaredDead", message)?;
+    if vm.metadata.deleted_at.is_none() {
+        return change.put(&placement::unplaced(vm));
+    }
+    change.delete(vm);
+    Ok(())
 }
