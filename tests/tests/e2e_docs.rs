@@ -124,3 +124,55 @@ fn wildcards_match_text_and_lines() {
     assert!(matches("id ... of ...", "id 7 of 9"));
     assert!(!matches("id ... of 9", "id 7 of 99"));
 }
+
+/// What the examples of the help texts take for granted.
+const HELP_NEEDS: &str = r#"
+set -e
+for file in vmlinuz initrd.img; do ln -s "$GUEST/$file" $file; done
+qemu-img create -q -f qcow2 debian-13-generic-amd64.qcow2 16M
+echo data > x
+tar czf app.tar.gz x
+ssh-keygen -q -t ed25519 -N '' -f "$HOME/key"
+cp "$XDG_STATE_HOME/hostler/dev/admin.token" token
+"#;
+
+/// What must be otherwise for an example to run here: words in it, and those to put in their place.
+const HELP_OTHERWISE: &[(&str, &str)] = &[
+    // The guest's user, with a key of ours.
+    ("create web --image tiny", "create web --image tiny --ssh-key ~/key.pub"),
+    ("user@web", "-i ~/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null hostler@web true"),
+    // The tiny guest has little more than this directory.
+    ("/srv", "/tmp"),
+    ("/var/log", "/tmp"),
+    // Our cluster stays the current one.
+    ("--ca-pin PIN --token-file token --use", "--ca-pin $(printf '0%.0s' {1..64}) --token-file token"),
+    // A small machine runs the tests.
+    ("update web --cpus 4", "update web --cpus 1"),
+    // These go on until somebody ends them.
+    ("hostler vm port-forward web 8080:80", "timeout 1 hostler vm port-forward web 80 || test $? = 124"),
+    ("hostler vm port-forward web 5432", "timeout 1 hostler vm port-forward web 5432 || test $? = 124"),
+    ("hostler vm exec web -it -- top", "timeout 2 hostler vm exec web -it -- top || test $? = 124"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn qemu_docs_examples_of_the_help() {
+    let Some(guest) = e2e::guest_image() else {
+        e2e::skip("qemu_docs_examples_of_the_help", "the guest image is not built (make guest)");
+        return;
+    };
+    let setup = Setup { guest: None, ..Setup::qemu(Layout::Dev, 1, guest.clone()) };
+    let cluster = Cluster::start(setup).await;
+    let mut examples = docs_support::help_examples(cluster.cli()).await;
+    assert!(examples.len() > 20, "{examples:?}");
+    // Images are there before VMs.
+    examples.sort_by_key(|e| !e.contains("image import"));
+    let mut shell = docs_support::shell(&cluster, HELP_NEEDS);
+    shell.env("GUEST", guest);
+    e2e::Cli::finish(shell, b"").await.ok();
+    for example in examples {
+        let said = HELP_OTHERWISE.iter().fold(example.clone(), |e, (from, to)| e.replace(from, to));
+        let shell = docs_support::shell(&cluster, &format!("set -o pipefail\n{said}\n"));
+        let ran = e2e::Cli::finish(shell, b"").await;
+        assert_eq!(ran.code, 0, "{example}\n{}{}", ran.stdout, ran.stderr);
+    }
+}

@@ -85,14 +85,8 @@ fn steps_of(first: usize, block: &[&str]) -> Vec<Step> {
 pub async fn execute(page: &str, cluster: &Cluster) {
     let text = fs::read_to_string(docs().join(page)).expect("a page");
     let steps = steps(&text);
-    let script = cluster.dir().join("page.sh");
-    fs::write(&script, shell_script(&steps)).expect("the script is written");
-    let work = cluster.dir().join("work");
-    fs::create_dir(&work).expect("a directory to work in");
-    let mut shell = rt::process::command("bash");
-    cluster.cli().dress(&mut shell);
-    shell.arg(&script).current_dir(&work).env("PATH", path_with_hostler(cluster.dir()));
-    let ran = Cli::finish(shell, b"").await;
+    let script = shell_script(&steps);
+    let ran = Cli::finish(shell(cluster, &script), b"").await;
     for (i, step) in steps.iter().enumerate() {
         let place = format!("docs/{page}:{}: {}", step.line, step.command);
         let (code, printed) = outcome(&ran.stdout, i).unwrap_or_else(|| {
@@ -102,6 +96,17 @@ pub async fn execute(page: &str, cluster: &Cluster) {
         let holds = step.expected.is_empty() || matches(&step.expected, printed);
         assert!(holds, "{place}\nexpected:\n{}\nprinted:\n{printed}", step.expected.join("\n"));
     }
+}
+
+/// A shell as a user of the cluster has it, in a directory of its own, that reads a script.
+pub fn shell(cluster: &Cluster, script: &str) -> tokio::process::Command {
+    let (work, file) = (cluster.dir().join("work"), cluster.dir().join("script.sh"));
+    fs::create_dir_all(&work).expect("a directory to work in");
+    fs::write(&file, script).expect("the script is written");
+    let mut shell = rt::process::command("bash");
+    cluster.cli().dress(&mut shell);
+    shell.arg(&file).current_dir(&work).env("PATH", path_with_hostler(cluster.dir()));
+    shell
 }
 
 /// All steps, with marks around what each prints. What is left running in the background ends with the shell.
@@ -132,8 +137,10 @@ fn tail(output: &str) -> &str {
 /// The search path, with a directory before it that has the program under the name that the pages use.
 fn path_with_hostler(dir: &Path) -> String {
     let bin = dir.join("bin");
-    fs::create_dir(&bin).expect("a directory of programs");
-    std::os::unix::fs::symlink(e2e::binary(), bin.join("hostler")).expect("a link to the program");
+    if !bin.exists() {
+        fs::create_dir(&bin).expect("a directory of programs");
+        std::os::unix::fs::symlink(e2e::binary(), bin.join("hostler")).expect("a link to the program");
+    }
     #[allow(clippy::disallowed_methods)] // the shell needs the programs of this host
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{}:{path}", bin.display())
@@ -187,4 +194,29 @@ fn wild(
         (Some((first, rest)), Some((item, more))) => one(first, item) && wild(rest, more, any, one),
         (None, Some(_)) | (Some(_), None) => false,
     }
+}
+
+/// Every example of every help text, in the order of the commands.
+pub async fn help_examples(cli: &Cli) -> Vec<String> {
+    let mut examples = Vec::new();
+    let mut open: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(path) = open.pop() {
+        let mut args: Vec<&str> = path.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = cli.run(&args).await.ok();
+        let below = section(&help, "Commands:").filter_map(|l| l.split_whitespace().next());
+        let mut below: Vec<_> = below.filter(|name| *name != "help").map(ToOwned::to_owned).collect();
+        below.reverse();
+        open.extend(below.into_iter().map(|name| path.iter().cloned().chain([name]).collect()));
+        // What stands in brackets after some blanks is a remark.
+        let lines = section(&help, "Example").filter_map(|l| l.split("   (").next());
+        examples.extend(lines.map(|l| l.trim().to_owned()));
+    }
+    examples
+}
+
+/// The indented lines below a title; those indented further go on with the one before.
+fn section<'a>(help: &'a str, title: &'a str) -> impl Iterator<Item = &'a str> {
+    let after = help.lines().skip_while(move |l| !l.starts_with(title)).skip(1);
+    after.take_while(|l| l.starts_with("  ")).filter(|l| !l.starts_with("   "))
 }
