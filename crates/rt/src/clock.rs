@@ -34,7 +34,10 @@ pub async fn sleep(duration: Duration) {
 /// Ends `future` after `limit` with [`base::Code::Timeout`], saying `what` did not finish.
 pub async fn timeout<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> base::Result<T> {
     tokio::time::timeout(limit, future).await.map_err(|_| {
-        base::Error::new(base::Code::Timeout, format!("{what} did not finish within {} s", limit.as_secs_f32()))
+        base::Error::new(
+            base::Code::Timeout,
+            format!("{what} did not finish within {} s", limit.as_secs_f32()),
+        )
     })
 }
 

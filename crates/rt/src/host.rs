@@ -43,5 +43,6 @@ pub fn hostname() -> String {
 /// What differs after each boot. Without one (macOS, a container without /proc), the same text always: nothing is then
 /// taken for dead merely because of it.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".into(), |s| s.trim().into())
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".into(), |s| s.trim().into())
 }

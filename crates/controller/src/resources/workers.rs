@@ -20,6 +20,9 @@ use api::{
 use base::{Error, Result, Uid};
 use std::sync::Arc;
 
+/// VMs of a dead worker that are taken off it in one commit: the store bounds commits.
+const DEAD_AT_ONCE: usize = 32;
+
 impl Controller {
     /// One worker, with what is charged to it.
     pub fn get_worker(&self, name: &str) -> Result<Worker> {
@@ -52,26 +55,33 @@ impl Controller {
     /// Forgets a worker. One that holds VMs only when the operator says that they are dead: those VMs then start from
     /// their images elsewhere, or go when they were being deleted.
     pub async fn delete_worker(&self, caller: &Caller, name: &str, confirm_dead: bool) -> Result<()> {
+        if_match(caller, &self.find::<Worker>(None, name)?.metadata)?;
         loop {
             let worker = self.find::<Worker>(None, name)?;
             let uid = worker.metadata.uid;
             let held: Vec<Arc<Vm>> = self.read(|t| t.vms_of(uid).cloned().collect());
             self.check_forgettable(&worker, held.len(), confirm_dead)?;
-            if_match(caller, &worker.metadata)?;
-            // In one commit: placement must not find its VMs waiting while the worker is still there.
             let mut change = self.writer().change();
-            for vm in held {
-                declare_dead(&mut change, &vm, name)?;
+            if held.is_empty() {
+                change.delete(&*worker);
+                let message = format!("deleted by {}", caller.principal.name);
+                change.event(Worker::KIND, &worker.metadata, "Deleted", message)?;
+                change.audit(caller, Verb::Delete, None, "ok")?;
+            } else if worker.spec.cordoned {
+                held.iter().take(DEAD_AT_ONCE).try_for_each(|vm| declare_dead(&mut change, vm, name))?;
+            } else {
+                // Placement must not bring its VMs back to it while they are taken off, some at a time.
+                let mut cordoned = Worker::clone(&worker);
+                cordoned.spec.cordoned = true;
+                cordoned.metadata.generation += 1;
+                change.put(&cordoned)?;
             }
-            change.delete(&*worker);
-            let message = format!("deleted by {}", caller.principal.name);
-            change.event(Worker::KIND, &worker.metadata, "Deleted", message)?;
-            change.audit(caller, Verb::Delete, None, "ok")?;
             match change.commit().await {
-                Ok(_) => {
+                Ok(_) if held.is_empty() => {
                     self.fleet().forget(uid);
                     return Ok(());
                 }
+                Ok(_) => {}
                 Err(e) => self.writer().catch_up(e).await?,
             }
         }
