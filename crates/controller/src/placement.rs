@@ -382,7 +382,9 @@ fn place(vm: &mut Vm, worker: &Worker) {
     status.message = format!("waits for the worker '{name}' to start it");
     status.fix = None;
     status.assigned_at = Some(now);
-    status.elapsed_ms = 0;
+    if vm.spec.ttl_seconds.is_none() {
+        status.elapsed_ms = 0; // its wait is over; a time to live goes on
+    }
     if !again {
         status.epoch += 1;
     }

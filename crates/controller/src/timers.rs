@@ -18,7 +18,19 @@ struct Count {
     before: Duration,
     since: Instant,
     kept: Instant,
-    phase_waiting: bool,
+    /// The count at which it began to wait for a place.
+    waiting_from: Option<Duration>,
+}
+
+impl Count {
+    /// Goes on where an earlier process ended. What was kept of a VM with a time to live was counted from its creation, of
+    /// any other one from the beginning of its wait.
+    fn new(vm: &Vm, now: Instant) -> Self {
+        let before = Duration::from_millis(vm.status.elapsed_ms);
+        let waits_again = vm.spec.ttl_seconds.is_some() && vm.status.assigned_at.is_some();
+        let from = if waits_again { before } else { Duration::ZERO };
+        Count { before, since: now, kept: now, waiting_from: placement::waits(vm).then_some(from) }
+    }
 }
 
 /// Counts until the process ends.
@@ -47,19 +59,20 @@ pub(crate) async fn run(view: View, writer: Writer) {
 async fn tick(writer: &Writer, counts: &mut HashMap<Uid, Count>, vm: &Vm) -> Result<()> {
     let now = rt::clock::now();
     let uid = vm.metadata.uid;
-    let count = counts.entry(uid).or_insert_with(|| Count {
-        before: Duration::from_millis(vm.status.elapsed_ms),
-        since: now,
-        kept: now,
-        phase_waiting: placement::waits(vm),
-    });
+    let count = counts.entry(uid).or_insert_with(|| Count::new(vm, now));
     let elapsed = count.before + (now - count.since);
-    let over = |limit: Option<u64>| limit.is_some_and(|s| elapsed >= Duration::from_secs(s));
-    if over(vm.spec.ttl_seconds) {
+    let over =
+        |elapsed: Duration, limit: Option<u64>| limit.is_some_and(|s| elapsed >= Duration::from_secs(s));
+    if over(elapsed, vm.spec.ttl_seconds) {
         return end_of_life(writer, uid).await;
     }
-    if count.phase_waiting && placement::waits(vm) && over(vm.spec.pending_timeout_seconds) {
-        return give_up(writer, uid).await;
+    if placement::waits(vm) {
+        let waited = elapsed.saturating_sub(*count.waiting_from.get_or_insert(elapsed));
+        if over(waited, vm.spec.pending_timeout_seconds) {
+            return give_up(writer, uid).await;
+        }
+    } else {
+        count.waiting_from = None;
     }
     if now - count.kept >= KEEP_EVERY {
         count.kept = now;
