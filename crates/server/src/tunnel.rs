@@ -5,9 +5,11 @@
 
 use crate::request::Request;
 use api::{
+    Vm,
     query::{LOG_END, LOG_OFFSET, LogQuery},
     routes::RouteId,
     stream::{EXEC_PROTOCOL, ExecRequest, TCP_PROTOCOL},
+    vm::{Power, VmPhase},
 };
 use axum::{
     body::Body,
@@ -81,6 +83,9 @@ async fn address(request: &Request, project: &base::Name, name: &str) -> Result<
         RouteId::ExecVm => request.query::<ExecRequest>()?.wait.unwrap_or(0).min(MAX_WAIT),
         _ => 0,
     };
+    if wait > 0 {
+        refuse_stopped(&request.controller.get(Some(project), name)?)?;
+    }
     let since = rt::clock::now();
     loop {
         match request.controller.vm_address(project, name) {
@@ -90,6 +95,16 @@ async fn address(request: &Request, project: &base::Name, name: &str) -> Result<
             found => return found,
         }
     }
+}
+
+/// Waiting does not help where nobody wants it to run.
+fn refuse_stopped(vm: &Vm) -> Result<()> {
+    if vm.spec.power != Power::Stopped || vm.status.phase != VmPhase::Stopped {
+        return Ok(());
+    }
+    let name = &vm.metadata.name;
+    Err(Error::conflict(format!("the VM '{name}' is stopped"))
+        .hint(format!("start it: hostler vm start {name}")))
 }
 
 fn target(request: &Request, vm: Uid) -> Result<(String, Protocol, Class)> {
@@ -200,6 +215,16 @@ fn lost(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, error)
 }
 
+/// The guest's side takes no more: a command may leave its input unread. What it still says, or why it broke, comes the
+/// other way.
+fn deaf(error: io::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, error)
+}
+
+fn is_deaf(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotConnected
+}
+
 fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the client is gone")
 }
@@ -214,8 +239,8 @@ async fn bridge_tcp(
     let up = async {
         while let Some(message) = source.next().await {
             match message.map_err(lost)? {
-                Message::Binary(bytes) if bytes.is_empty() => writer.finish()?,
-                Message::Binary(bytes) => writer.send(bytes).await?,
+                Message::Binary(bytes) if bytes.is_empty() => writer.finish().map_err(deaf)?,
+                Message::Binary(bytes) => writer.send(bytes).await.map_err(deaf)?,
                 Message::Close(_) => return Err(gone()),
                 Message::Text(_) => {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "text on a byte stream"));
@@ -234,7 +259,10 @@ async fn bridge_tcp(
     tokio::pin!(up, down);
     // The guest's end does not end the client's direction; the client leaves when it has seen enough.
     tokio::select! {
-        broken = &mut up => return broken_is_end(broken),
+        broken = &mut up => match broken {
+            Err(e) if is_deaf(&e) => return down.await,
+            broken => return broken_is_end(broken),
+        },
         ended = &mut down => ended?,
     }
     broken_is_end(up.await)
@@ -259,7 +287,7 @@ async fn bridge_exec(
     let up = async {
         while let Some(message) = source.next().await {
             match message.map_err(lost)? {
-                Message::Binary(bytes) => out.send(&bytes).await?,
+                Message::Binary(bytes) => out.send(&bytes).await.map_err(deaf)?,
                 Message::Close(_) => return Err(gone()),
                 Message::Text(_) => {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "text on a byte stream"));
@@ -275,9 +303,13 @@ async fn bridge_exec(
         }
         Ok(())
     };
+    tokio::pin!(down);
     tokio::select! {
-        broken = up => broken_is_end(broken),
-        ended = down => ended,
+        broken = up => match broken {
+            Err(e) if is_deaf(&e) => down.await,
+            broken => broken_is_end(broken),
+        },
+        ended = &mut down => ended,
     }
 }
 
