@@ -178,7 +178,9 @@ impl Cluster {
         loop {
             assert!(!self.controller.has_ended(), "it ended:\n{}", self.controller.log());
             assert!(begin.elapsed() < START, "it does not serve:\n{}", self.controller.log());
+            let context = self.cli.home().join("config/hostler/config.toml"); // written last
             let told = ["address", "admin.token", "ca.crt"].iter().all(|f| self.data_dir().join(f).exists());
+            let told = told && context.exists();
             if told && self.client().call(api::routes::RouteId::WhoAmI, &[]).raw().await.is_ok() {
                 return;
             }

@@ -94,7 +94,9 @@ impl Creators {
         let mut sent = self.sent.subscribe();
         let before = *sent.borrow_and_update();
         self.allowed.add_permits(1);
-        sent.wait_for(|n| *n > before).await.unwrap();
+        let on_its_way = sent.wait_for(|n| *n > before);
+        let waited = tokio::time::timeout(Duration::from_secs(30), on_its_way).await;
+        waited.expect("no client goes on").expect("the sender lives");
     }
 
     async fn all_acknowledged(&self) {
