@@ -201,7 +201,8 @@ pub struct Guest {
 pub struct StartupScript {
     /// Given to the login shell on its standard input.
     pub script: String,
-    /// Its environment. The values are write-only: answers show `null`, and `null` in a change keeps the value.
+    /// Its environment. The values are write-only: answers show `null`, and `null` in a PUT keeps the value. In a PATCH, what
+    /// is left out stays, and `null` removes a variable (RFC 7396).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub env: BTreeMap<String, Option<Secret>>,

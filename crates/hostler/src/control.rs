@@ -57,10 +57,7 @@ async fn first_admin(running: &Running, options: &ControllerOptions) -> Result<(
     if running.controller.has_admin() {
         return Ok(());
     }
-    let token = running.controller.bootstrap_admin(admin_name()?).await?;
-    let path = options.data_dir.join("admin.token");
-    rt::files::write_atomic(&path, format!("{}\n", token.expose_secret()).as_bytes())?;
-    tracing::info!(path = %path.display(), "the first admin's token is here; keep it, or rotate it");
+    let token = bootstrap(running, &options.data_dir).await?;
     if let Some(config) = &options.config_file {
         let url = format!("https://{}", reachable(running.server.address()));
         write_context(config, "local", &running.controller, url, &token, false)?;
@@ -68,9 +65,15 @@ async fn first_admin(running: &Running, options: &ControllerOptions) -> Result<(
     Ok(())
 }
 
-/// The name of the first admin.
-pub fn admin_name() -> Result<Name> {
-    Name::new("admin").map_err(|e| Error::internal(e.to_string()))
+/// Gives the account `admin` a new token and every right. The token lies in the state directory, for this user alone.
+pub async fn bootstrap(running: &Running, data_dir: &Path) -> Result<Secret> {
+    let name = Name::new("admin").map_err(|e| Error::internal(e.to_string()))?;
+    let token = controller::new_token();
+    let path = data_dir.join("admin.token");
+    rt::files::write_atomic(&path, format!("{}\n", token.expose_secret()).as_bytes())?;
+    running.controller.bootstrap_admin(name, &token).await?;
+    tracing::info!(path = %path.display(), "the first admin's token is here; keep it, or rotate it");
+    Ok(token)
 }
 
 /// An address that can be dialled from this host.

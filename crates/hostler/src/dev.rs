@@ -27,11 +27,7 @@ pub async fn run(options: DevOptions) -> Result<()> {
         .hint("use 127.0.0.1:PORT, or run `hostler controller run` and `hostler worker run`"));
     }
     let running = control::start(&options.data_dir, options.listen, Vec::new(), true).await?;
-    let token = running.controller.bootstrap_admin(control::admin_name()?).await?;
-    rt::files::write_atomic(
-        &options.data_dir.join("admin.token"),
-        format!("{}\n", token.expose_secret()).as_bytes(),
-    )?;
+    let token = control::bootstrap(&running, &options.data_dir).await?;
     let url = format!("http://{}", running.server.address());
     if !options.no_context {
         let (file, name) = (&options.config_file, &options.context);

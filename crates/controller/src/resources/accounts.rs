@@ -19,7 +19,7 @@ use base::{Error, Name, Result, Secret};
 const TOKEN_PREFIX: &str = "hst_";
 
 /// A new token: 256 random bits.
-pub(crate) fn new_token() -> Secret {
+pub fn new_token() -> Secret {
     Secret::new(format!("{TOKEN_PREFIX}{}", hex::encode(rt::ids::random_bytes::<32>())))
 }
 
@@ -155,19 +155,19 @@ impl Controller {
 
     /// Makes the first admin where there is none yet, or gives an existing account of this name a new token: what the
     /// host's own operator may always do.
-    pub async fn bootstrap_admin(&self, name: Name) -> Result<Secret> {
-        let token = new_token();
+    /// The caller has the token on the disk before this: an admin whose token nobody knows would lock everybody out.
+    pub async fn bootstrap_admin(&self, name: Name, token: &Secret) -> Result<()> {
         let mut change = self.writer().change();
         let key = kind::key::<ServiceAccount>(None, name.as_str());
         if let Some(account) = self.view().get::<ServiceAccount>(&key) {
             let mut account = ServiceAccount::clone(&account);
-            account.status = status_of(&token);
+            account.status = status_of(token);
             account.spec.disabled = false;
             change.put(&account)?;
         } else {
             let metadata = super::new_metadata(name.clone(), None, std::collections::BTreeMap::new());
             let spec = ServiceAccountSpec { description: "The first admin".into(), disabled: false };
-            change.create(&Object { metadata, spec, status: status_of(&token) }, None)?;
+            change.create(&Object { metadata, spec, status: status_of(token) }, None)?;
         }
         let binding = kind::key::<RoleBinding>(None, name.as_str());
         if self.view().get::<RoleBinding>(&binding).is_none() {
@@ -176,7 +176,7 @@ impl Controller {
             change.create(&RoleBinding { metadata, spec, status: Empty {} }, None)?;
         }
         change.commit().await?;
-        Ok(token)
+        Ok(())
     }
 
     /// Whether somebody administers the cluster.

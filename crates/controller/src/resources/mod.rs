@@ -11,6 +11,7 @@ mod settings;
 mod vms;
 mod workers;
 
+pub use accounts::new_token;
 pub use audit::RecordPage;
 pub(crate) use backups::run as carry_out;
 pub use generic::{Page, PageQuery};
