@@ -31,8 +31,13 @@ done
 [[ ${#quick[@]} -eq 0 ]] || exit 0
 
 {
-  printf '# Figures\n\nWritten by `bench/run.sh`. Peers and floors were measured in the same run, on the same machine,\nwhich also made the load: %s.\nCommit %s, %s.\n' \
-    "$(machine)" "$(commit)" "$(date -u +%Y-%m-%d)"
+  cat <<EOF
+# Figures
+
+Written by bench/run.sh. Peers and floors were measured in the same run, on the same machine, which also made the load:
+$(machine).
+Commit $(commit), $(date -u +%Y-%m-%d).
+EOF
   for name in "${names[@]}"; do
     printf '\n## %s\n\n' "$name"
     printf '| Figure | Measured | Target | Met | Beside it, in the same run | Ratio |\n|---|---|---|---|---|---|\n'

@@ -64,8 +64,17 @@ async fn create(client: &Client, name: &str) -> f64 {
     let start = rt::clock::now();
     client.create::<Vm, _>(Some("default"), &new).await.expect("it is made");
     let key = Key::in_project("default", name);
-    client::wait::vm(client, &key, Goal::Ready, LIMIT, |_| {}).await.expect("it runs");
-    milliseconds(start)
+    let vm = client::wait::vm(client, &key, Goal::Ready, LIMIT, |_| {}).await.expect("it runs");
+    let took = milliseconds(start);
+    if let Some(vm) = vm {
+        let ms = |t: Option<_>| t.map_or(0, |t| vm.metadata.created_at.duration_until(t).as_millis());
+        let status = &vm.status;
+        let [assigned, started, ready] = [status.assigned_at, status.started_at, status.ready_at].map(ms);
+        note(format!(
+            "{name}: assigned at {assigned}, started at {started}, ready at {ready} ms; seen after {took:.0}"
+        ));
+    }
+    took
 }
 
 fn milliseconds(since: rt::clock::Instant) -> f64 {

@@ -4,7 +4,7 @@ use bench::Latencies;
 use rt::task::{Group, Task};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
@@ -64,7 +64,7 @@ async fn swallow(mut stream: TcpStream) {
     let _ = stream.shutdown().await; // tells that all has arrived
 }
 
-async fn connect(to: SocketAddr) -> TcpStream {
+pub async fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).await.expect("a connection");
     stream.set_nodelay(true).expect("a socket");
     stream
@@ -111,12 +111,13 @@ pub async fn load(from: SocketAddr) {
 }
 
 /// One byte there and back, again and again.
-pub async fn echo_times(at: SocketAddr, span: Duration) -> Latencies {
-    let (mut stream, mut times, begin) = (connect(at).await, Latencies::default(), rt::clock::now());
+pub async fn echo_times(mut stream: impl AsyncRead + AsyncWrite + Unpin, span: Duration) -> Latencies {
+    let (mut times, begin) = (Latencies::default(), rt::clock::now());
     while begin.elapsed() < span {
         rt::clock::sleep(KEYSTROKE).await;
         let sent = rt::clock::now();
         stream.write_all(b"k").await.expect("room");
+        stream.flush().await.expect("room");
         stream.read_u8().await.expect("the echo");
         times.add(sent.elapsed());
     }

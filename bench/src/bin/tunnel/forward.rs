@@ -5,7 +5,11 @@ use api::{NewObject, Vm, VmSpec};
 use base::Name;
 use client::{Key, wait::Goal};
 use e2e::{Cluster, Layout, Process, Setup, eventually};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, join},
+    process::Child,
+};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -14,7 +18,12 @@ pub struct Forward {
     pub ends: Ends,
     pub echo: SocketAddr,
     _process: Process,
-    _cluster: Cluster,
+    cluster: Cluster,
+}
+
+/// The terminal of somebody who types.
+pub struct Terminal {
+    child: Child,
 }
 
 impl Forward {
@@ -35,6 +44,21 @@ impl Forward {
             locals.collect::<Vec<SocketAddr>>().try_into().ok()
         })
         .await;
-        Forward { ends: Ends { source, sink }, echo, _process: forward, _cluster: cluster }
+        Forward { ends: Ends { source, sink }, echo, _process: forward, cluster }
+    }
+
+    /// `hostler vm console`, whose far end sends back what is typed.
+    pub fn console(&self) -> Terminal {
+        let mut command = self.cluster.cli().command(&["vm", "console", "far"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Terminal { child: command.spawn().expect("the program starts") }
+    }
+}
+
+impl Terminal {
+    /// What is typed and what is shown.
+    pub fn stream(&mut self) -> impl AsyncRead + AsyncWrite + Unpin {
+        let (typed, shown) = (self.child.stdin.take(), self.child.stdout.take());
+        join(shown.expect("its output"), typed.expect("its input"))
     }
 }

@@ -61,8 +61,12 @@ async fn main() -> base::Result<()> {
     report("from the VM", &ours.down, &theirs.down, &floor.down);
     report("into the VM", &ours.up, &theirs.up, &floor.up);
     let load = rt::task::spawn("load", ends::load(forward.ends.source));
-    keystrokes(&echo_times(forward.echo, Duration::from_secs(if flag("--quick") { 2 } else { 15 })).await);
+    let span = Duration::from_secs(if flag("--quick") { 2 } else { 15 });
+    let mut terminal = forward.console();
+    let typing = echo_times(terminal.stream(), span).await;
+    let sharing = echo_times(ends::connect(forward.echo).await, span).await;
     drop(load);
+    keystrokes(&typing, &sharing);
     Ok(())
 }
 
@@ -80,9 +84,10 @@ fn report(direction: &str, ours: &[f64], theirs: &[f64], floor: &[f64]) {
         .print();
 }
 
-fn keystrokes(times: &Latencies) {
-    let p99 = times.quantile(990);
-    Row::new("tunnel, keystroke echo beside a bulk stream", times.summary())
+fn keystrokes(typing: &Latencies, sharing: &Latencies) {
+    let p99 = typing.quantile(990);
+    Row::new("`vm console`, keystroke echo beside a bulk stream", typing.summary())
         .target("p99 20 ms", p99 < Duration::from_millis(20))
         .print();
+    Row::new("a forwarded port, one byte and back beside a bulk stream", sharing.summary()).print();
 }
