@@ -53,7 +53,7 @@ async fn a_full_disk_refuses_and_goes_on_once_there_is_room() {
     let mut probe = rt::process::command("unshare");
     probe.args(["-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
     if let Err(e) = rt::process::run(probe, limit).await {
-        println!("skipped, this machine gives no mount namespaces: {e}");
+        println!("SKIPPED a_full_disk_refuses_and_goes_on_once_there_is_room: no mount namespaces: {e}");
         return;
     }
     let directory = tempfile::tempdir().unwrap();
