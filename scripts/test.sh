@@ -9,7 +9,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 target=${CARGO_TARGET_DIR:-target}
-report=$target/nextest/full/junit.xml
+# Nextest keeps its reports in the work tree, wherever the build goes.
+report=target/nextest/full/junit.xml
 
 passed=0 failed=0 skipped=0 broken=0
 declare -a names=() seconds=() results=()
