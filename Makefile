@@ -26,4 +26,4 @@ test: ## everything that must hold: format, lints, licences, tests
 	@scripts/test.sh
 
 bench: build guest ## the figures of the README
-	@set -e; for bench in bench/*/run; do if [ -x "$$bench" ]; then echo "== $$bench"; "$$bench"; fi; done
+	@bench/run.sh

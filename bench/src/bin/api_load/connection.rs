@@ -56,6 +56,11 @@ impl Target {
 }
 
 impl Connection {
+    /// Whether the server has ended it, as it does with one that is idle for long.
+    pub fn is_over(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Sends a request and reads the answer to its end. Anything but success is a failure.
     pub async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failed> {
         let response = self.open(method, path, body).await?;

@@ -160,18 +160,18 @@ impl Plan {
         let mut outcome = Outcome::default();
         for (slot, due) in slots {
             rt::clock::sleep(due.saturating_duration_since(rt::clock::now())).await;
+            if connection.is_over()
+                && let Ok(new) = self.target.connect().await
+            {
+                connection = new;
+            }
             let kind = Kind::of(slot);
             let answer = self.ask(&mut connection, kind, slot).await;
             outcome.add(kind, due, &answer);
-            let mut good = answer.is_ok();
-            if good && kind == Kind::Create {
+            if answer.is_ok() && kind == Kind::Create {
                 let sent = rt::clock::now();
                 let answer = self.ask(&mut connection, Kind::Delete, slot).await;
                 outcome.add(Kind::Delete, sent, &answer);
-                good = answer.is_ok();
-            }
-            if !good && let Ok(new) = self.target.connect().await {
-                connection = new;
             }
         }
         (connection, outcome)
