@@ -264,8 +264,13 @@ async fn qemu_ports_screens_and_logs() {
 
     let console = cli.run(&["vm", "logs", "web"]).await.ok();
     assert!(console.contains("Linux version"), "{console}");
-    let tail = cli.run(&["vm", "logs", "web", "--tail", "2"]).await.ok();
-    assert!(console.ends_with(&tail) && tail.lines().count() == 2, "{tail}");
+    // The guest may write between the two looks at its log.
+    e2e::eventually("the tail of the log", SOON, || async {
+        let console = cli.run(&["vm", "logs", "web"]).await.ok();
+        let tail = cli.run(&["vm", "logs", "web", "--tail", "2"]).await.ok();
+        (console.ends_with(&tail) && tail.lines().count() == 2).then_some(())
+    })
+    .await;
     let mut follow = cli.command(&["vm", "logs", "web", "--follow", "--tail", "0"]);
     follow.stdout(Stdio::piped());
     let mut follow = follow.spawn().unwrap();
