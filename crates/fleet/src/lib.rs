@@ -1,0 +1,3 @@
+//! Runs commands on nodes, checks and deploys their services.
+
+pub mod session;

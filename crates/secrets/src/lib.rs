@@ -1,0 +1,5 @@
+//! Where secret values come from, and how they are kept out of every output.
+
+mod redactor;
+
+pub use redactor::{Redacted, Redactor};
