@@ -3,6 +3,7 @@
 use base::{Result, Secret};
 use bytes::Bytes;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 
 /// Another user that a command runs as.
 #[derive(Clone, Debug)]
@@ -53,12 +54,18 @@ pub enum Ended {
 /// Where output goes while a command runs. Called in the order of arrival.
 pub type Sink<'a> = &'a mut (dyn FnMut(Chunk) + Send);
 
+/// What a command reads piece by piece, until the sender is dropped.
+pub type Input = mpsc::Receiver<Bytes>;
+
 /// What a connector must be able to do.
 pub trait Transport: Send + Sync {
-    /// Runs a command to its end. An error means that the node was lost, not that the command failed.
+    /// Runs a command to its end. Its standard input is `command.stdin`, then what comes through `input`; it ends when
+    /// `input` closes, or when the session is lost, by which a script on the node learns that nobody is there any more.
+    /// An error means that the node was lost, not that the command failed. Dropping the future ends the input too.
     fn run<'a>(
         &'a self,
         command: Command,
+        input: Input,
         sink: Sink<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<Ended>> + Send + 'a>>;
 }
@@ -75,7 +82,14 @@ impl Session {
 
     /// Runs a command to its end. An error means that the node was lost, not that the command failed.
     pub async fn run(&self, command: Command, sink: Sink<'_>) -> Result<Ended> {
-        self.0.run(command, sink).await
+        let (_, nothing_more) = mpsc::channel(1);
+        self.0.run(command, nothing_more, sink).await
+    }
+
+    /// As [`Self::run`], with a command that is told more while it runs: after `command.stdin`, it reads what comes
+    /// through `input`.
+    pub async fn talk(&self, command: Command, input: Input, sink: Sink<'_>) -> Result<Ended> {
+        self.0.run(command, input, sink).await
     }
 }
 
