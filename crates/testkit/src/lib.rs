@@ -3,4 +3,5 @@
 pub mod fake_http;
 pub mod fault_proxy;
 
+pub mod hosts;
 pub mod sshd;
