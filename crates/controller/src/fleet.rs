@@ -11,7 +11,12 @@ use crate::{
     change::Writer,
     view::{Any, Change, View},
 };
-use api::{Vm, VmPhase, Worker, assignment::Assignment, stream::ChangeKind, worker::Unclaimed};
+use api::{
+    Vm, VmPhase, Worker,
+    assignment::{Assignment, HEARTBEAT},
+    stream::ChangeKind,
+    worker::Unclaimed,
+};
 use base::{Error, Result, Uid};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -28,8 +33,8 @@ use tokio::{io::AsyncReadExt, sync::Notify};
 
 /// Largest answer to a question about one VM.
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
-/// A worker whose link is up may be silent so long, whatever the setting says: it speaks each 5 s.
-const SILENCE: Duration = Duration::from_secs(15);
+/// A worker whose link is up may be silent so long, whatever the setting says.
+const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
 /// All links. Cheap to clone.
 #[derive(Clone)]

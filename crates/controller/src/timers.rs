@@ -7,7 +7,10 @@ use crate::{change::Writer, placement, view::View};
 use api::{Vm, VmPhase};
 use base::{Code, Result, Uid};
 use rt::clock::Instant;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 const TICK: Duration = Duration::from_secs(1);
 /// How much of the count may be lost with the controller.
@@ -45,7 +48,8 @@ pub(crate) async fn run(view: View, writer: Writer) {
             };
             t.vms.iter().filter(due).cloned().collect()
         });
-        counts.retain(|uid, _| timed.iter().any(|vm| vm.metadata.uid == *uid));
+        let still: HashSet<Uid> = timed.iter().map(|vm| vm.metadata.uid).collect();
+        counts.retain(|uid, _| still.contains(uid));
         for vm in timed {
             if let Err(e) = tick(&writer, &mut counts, &vm).await
                 && e.code != Code::NotFound

@@ -3,7 +3,6 @@
 use api::worker::Amounts;
 use base::{ByteSize, Result, Secret};
 use bench::argument;
-use std::time::Duration;
 use worker::agent::{Fleet, FleetOptions, Shape};
 
 pub async fn run() -> Result<()> {
@@ -21,7 +20,7 @@ pub async fn run() -> Result<()> {
         count: count.parse().expect("a number"),
         prefix: "w".into(),
         shapes: vec![Shape { capacity, ..Shape::default() }],
-        heartbeat: Duration::from_secs(5),
+        heartbeat: api::assignment::HEARTBEAT,
     })
     .await?;
     rt::task::shutdown_signal().await?;

@@ -86,7 +86,7 @@ pub struct AgentOptions {
 }
 
 impl AgentOptions {
-    /// The usual set-up: real machines, everything found, a heartbeat each 5 s.
+    /// The usual set-up: real machines, everything found, a heartbeat as often as the controller expects it.
     pub fn new(state_dir: impl Into<PathBuf>, shim_program: impl Into<PathBuf>) -> Self {
         AgentOptions {
             state_dir: Some(state_dir.into()),
@@ -97,7 +97,7 @@ impl AgentOptions {
             arch: None,
             runtimes: vec![QEMU.into()],
             shim_program: shim_program.into(),
-            heartbeat: Duration::from_secs(5),
+            heartbeat: api::assignment::HEARTBEAT,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
