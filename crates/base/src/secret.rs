@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use zeroize::Zeroize;
 
 /// A text that shows nowhere: not in `Debug`, not in `Display`, not in logs. Serialising is for the store and the link
-/// only; whatever answers a client replaces secrets first.
+/// only; whatever answers a client replaces secrets first. Its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -18,6 +19,12 @@ impl Secret {
     /// The text itself. The name is long so that each use can be found.
     pub fn expose_secret(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
