@@ -1,6 +1,6 @@
 //! The command line: nouns, global flags, and an environment variable for every flag.
 
-use crate::{nouns, parse, printer::Color};
+use crate::{fleet, nouns, parse, printer::Color};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -142,6 +142,9 @@ pub enum Command {
     /// The controller and its store
     #[command(subcommand, visible_alias = "controllers")]
     Controller(nouns::controller::Command),
+    /// What is done with the nodes of a fleet
+    #[command(flatten)]
+    Fleet(fleet::Verb),
     /// Create or change what a file describes
     Apply(nouns::apply::Apply),
     /// A cluster on this host: controller and workers in one process
@@ -166,7 +169,7 @@ pub enum Command {
 
 /// The whole command, with a variable for every flag.
 pub fn command() -> clap::Command {
-    with_variables(Cli::command(), "HOSTLER")
+    with_variables(Cli::command(), "HOSTLER").mut_subcommands(with_underscores)
 }
 
 /// Parses, or says what to print and with which exit code to end.
@@ -198,6 +201,16 @@ fn with_variables(command: clap::Command, prefix: &str) -> clap::Command {
         let prefix = format!("{prefix}_{}", sub.get_name().to_uppercase().replace('-', "_"));
         with_variables(sub, &prefix)
     })
+}
+
+/// `--ssh_user` for `--ssh-user`, for all options, as those who come from Hybrid Platforms Conductor type them.
+fn with_underscores(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let names = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
+        let also: Vec<String> = names.filter(|n| n.contains('-')).map(|n| n.replace('-', "_")).collect();
+        arg.aliases(also)
+    });
+    command.mut_subcommands(with_underscores)
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 
 mod app;
 mod args;
+mod bordered;
 mod complete;
 pub mod contexts;
 mod daemons;
 mod demo;
 pub mod env;
 mod failure;
+mod fleet;
 mod keyboard;
 mod nouns;
 mod parse;
@@ -132,6 +134,7 @@ async fn dispatch(app: &App, command: Command, daemons: &dyn Daemons) -> Result 
         Command::Context(c) => c.run(app).await,
         Command::Settings(c) => c.run(app).await,
         Command::Controller(c) => c.run(app, daemons).await,
+        Command::Fleet(verb) => verb.run(app).await,
         Command::Apply(c) => c.run(app).await,
         Command::Dev(c) => c.run(daemons).await,
         Command::Doctor => nouns::doctor::run(app).await,
@@ -158,7 +161,11 @@ impl Command {
     /// Has its own way with Ctrl-C.
     fn handles_signals(&self) -> bool {
         use nouns::vm;
-        self.is_daemon() || matches!(self, Command::Vm(vm::Command::Ssh(_) | vm::Command::Exec(_)))
+        match self {
+            Command::Vm(command) => matches!(command, vm::Command::Ssh(_) | vm::Command::Exec(_)),
+            Command::Fleet(verb) => verb.handles_signals(),
+            other => other.is_daemon(),
+        }
     }
 }
 

@@ -1,7 +1,20 @@
 //! Nodes, their metadata and services, from platforms of several kinds; selectors.
 
+mod directory;
+pub mod document;
+mod expression;
+mod fleet_file;
+mod load;
 mod node;
+mod platform;
 mod selection;
+mod selector;
+mod words;
 
-pub use node::{Inventory, Metadata, Node};
-pub use selection::{Selection, Selector};
+pub use directory::find;
+pub use expression::Expression;
+pub use fleet_file::{FleetFile, PlatformEntry, PlatformType};
+pub use load::{Options, load};
+pub use node::{Inventory, Metadata, Node, Platform};
+pub use selection::Selection;
+pub use selector::Selector;

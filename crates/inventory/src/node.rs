@@ -1,15 +1,19 @@
 //! Nodes and what is known of them.
 
+use crate::PlatformType;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// What is known of a node, by name. The names that connect are `hostname`, `host_ip`, `ssh_port`, `ssh_user`,
 /// `local_node`; all others are the user's.
 pub type Metadata = BTreeMap<String, Value>;
 
 /// Anything that commands run on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Unique over all platforms.
     pub name: String,
@@ -24,6 +28,9 @@ pub struct Node {
     /// The groups and lists that it is in.
     #[serde(default)]
     pub groups: BTreeSet<String>,
+    /// Where it was found: `file:line:column`, or another name for its source.
+    #[serde(default)]
+    pub origin: String,
 }
 
 impl Node {
@@ -31,6 +38,26 @@ impl Node {
     pub fn text(&self, name: &str) -> Option<&str> {
         self.metadata.get(name)?.as_str()
     }
+
+    /// A piece of metadata that is a truth value, given as such or as a word; false where it is missing.
+    pub fn flag(&self, name: &str) -> bool {
+        match self.metadata.get(name) {
+            Some(Value::Bool(yes)) => *yes,
+            Some(Value::String(word)) => matches!(word.as_str(), "true" | "yes" | "on"),
+            _ => false,
+        }
+    }
+}
+
+/// A place that nodes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// Unique in the fleet.
+    pub name: String,
+    /// Its kind.
+    pub kind: PlatformType,
+    /// Its directory or file, absolute, for those that have one. Services are looked for below a directory.
+    pub path: Option<PathBuf>,
 }
 
 /// All nodes of a fleet directory, by name.
@@ -38,4 +65,8 @@ impl Node {
 pub struct Inventory {
     /// By name, in the order of strings: `web1`, `web10`, `web2`.
     pub nodes: BTreeMap<String, Node>,
+    /// All groups and lists with the names of their nodes, those of their children too. Some may be empty.
+    pub groups: BTreeMap<String, BTreeSet<String>>,
+    /// The platforms, by name.
+    pub platforms: BTreeMap<String, Platform>,
 }

@@ -1,22 +1,11 @@
 //! Which nodes are meant: plain data, evaluated against an inventory.
 
-/// One way to name nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    /// Every node.
-    All,
-    /// The node of this name, or with slashes around it all whose names the expression matches (`/web[13].*/`).
-    Node(String),
-    /// The nodes that have this service.
-    Service(String),
-    /// The nodes of this group or list.
-    List(String),
-    /// The nodes of this platform.
-    Platform(String),
-}
+use crate::{Inventory, Node, Selector};
+use base::{Error, Result};
+use std::collections::BTreeSet;
 
 /// The union of `include`, minus the union of `exclude`, and of that only what `limit` names too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
     /// What is meant.
     pub include: Vec<Selector>,
@@ -26,4 +15,44 @@ pub struct Selection {
     pub limit: Vec<Selector>,
     /// Whether nothing at all is an answer, instead of an error.
     pub allow_empty: bool,
+}
+
+impl Selection {
+    /// Every node; none is no error.
+    pub fn all() -> Self {
+        Selection { include: vec![Selector::All], allow_empty: true, ..Selection::default() }
+    }
+
+    /// The nodes that are meant, in the order of their names as strings.
+    pub fn select<'a>(&self, inventory: &'a Inventory) -> Result<Vec<&'a Node>> {
+        let excluded = union(&self.exclude, inventory)?;
+        let limit = union(&self.limit, inventory)?;
+        let mut names = union(&self.include, inventory)?;
+        names.retain(|n| !excluded.contains(n) && (self.limit.is_empty() || limit.contains(n)));
+        if names.is_empty() && !self.allow_empty {
+            return Err(self.nothing(inventory));
+        }
+        Ok(names.into_iter().filter_map(|name| inventory.nodes.get(name)).collect())
+    }
+
+    fn nothing(&self, inventory: &Inventory) -> Error {
+        if self.include.is_empty() {
+            return Error::new(base::Code::Invalid, "no node is chosen")
+                .hint("choose some by --node, --all or another selector");
+        }
+        if inventory.nodes.is_empty() {
+            return Error::not_found("there are no nodes").hint("see the platforms in hostler.yaml");
+        }
+        let texts: Vec<String> = self.include.iter().map(ToString::to_string).collect();
+        Error::not_found(format!("no node is meant by {}", texts.join(" ")))
+            .hint("see: hostler node list; --allow-empty makes this no error")
+    }
+}
+
+fn union<'a>(selectors: &[Selector], inventory: &'a Inventory) -> Result<BTreeSet<&'a str>> {
+    let mut names = BTreeSet::new();
+    for selector in selectors {
+        names.append(&mut selector.names(inventory)?);
+    }
+    Ok(names)
 }

@@ -56,6 +56,34 @@ fn nouns_are_singular_or_plural() {
     }
 }
 
+/// As Hybrid Platforms Conductor takes them.
+#[test]
+fn selectors_have_the_spellings_of_others() {
+    let choice = |line: &str| {
+        let Command::Fleet(fleet::Verb::Report(report)) = parse_line(line).unwrap().command else {
+            panic!("not report")
+        };
+        report.selection.selection()
+    };
+    for (line, same) in [
+        ("--all", "--all-nodes"),
+        ("-a", "--all_nodes"),
+        ("--node web1 --node /web[2-8]/", "-n web1 -n /web[2-8]/"),
+        ("--node-service web", "--nodes-service web"),
+        ("-r web", "--nodes_service web"),
+        ("--nodes-list front", "-l front"),
+        ("--platform lab", "--nodes-platform=lab"),
+        ("--where planet=Mars,!old", "--label planet=Mars,!old"),
+    ] {
+        let chosen = choice(&format!("hostler report {line}"));
+        assert!(!chosen.include.is_empty(), "{line}");
+        assert_eq!(chosen, choice(&format!("hostler report {same}")), "{line}");
+    }
+    for line in ["--node /web[/", "--where a=(", "--exclude /(?=x)/"] {
+        assert_eq!(parse_line(&format!("hostler report {line}")).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
 #[test]
 fn global_flags_may_stand_anywhere() {
     let cli = parse_line("hostler vm list -o json --project ci").unwrap();

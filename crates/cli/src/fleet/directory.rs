@@ -1,0 +1,46 @@
+//! Which fleet directory.
+
+use crate::{Result, env};
+use base::Error;
+use clap::Args;
+use inventory::{FleetFile, Inventory, Options};
+use std::path::{Path, PathBuf};
+
+/// Which fleet directory.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Fleet options")]
+pub struct FleetDir {
+    /// The directory with hostler.yaml, instead of this one or the nearest above it
+    #[arg(long = "fleet-dir", value_name = "DIR", env = "HOSTLER_FLEET_DIR", hide_env = true)]
+    pub fleet_dir: Option<PathBuf>,
+}
+
+impl FleetDir {
+    /// Its path, absolute.
+    pub fn path(&self) -> Result<PathBuf> {
+        let here = std::env::current_dir().map_err(|e| Error::io("find the working directory", &e))?;
+        match &self.fleet_dir {
+            None => Ok(inventory::find(&here)?),
+            Some(dir) if dir.join("hostler.yaml").is_file() => Ok(here.join(dir)),
+            Some(dir) => Err(Error::not_found(format!("there is no hostler.yaml in {}", dir.display()))
+                .at("--fleet-dir")
+                .into()),
+        }
+    }
+
+    #[allow(dead_code)] // for the verbs that come
+    /// Its `hostler.yaml`, for the sections that a verb needs.
+    pub fn file(&self) -> Result<FleetFile> {
+        Ok(FleetFile::read(&self.path()?)?)
+    }
+
+    /// Its inventory.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        Ok(inventory::load(&self.path()?, &options()).await?)
+    }
+}
+
+/// What reading an inventory takes from the surroundings.
+fn options() -> Options {
+    Options { home: env::var("HOME").map(|h| Path::new(&h).to_owned()) }
+}

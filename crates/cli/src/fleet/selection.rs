@@ -1,0 +1,89 @@
+//! Which nodes: the same flags for every verb.
+
+use crate::Result;
+use clap::Args;
+use inventory::{Expression, Inventory, Node, Selection, Selector};
+
+/// Which nodes. The spellings of Hybrid Platforms Conductor work too.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Which nodes")]
+pub struct SelectionArgs {
+    /// Every node
+    #[arg(long, short = 'a', alias = "all-nodes")]
+    pub all: bool,
+    /// A node, or with slashes around it all whose names the regular expression matches anywhere
+    #[arg(long = "node", short = 'n', value_name = "NAME|/REGEXP/", value_parser = node)]
+    pub nodes: Vec<Selector>,
+    /// The nodes that have this service
+    #[arg(long = "node-service", short = 'r', value_name = "SERVICE", alias = "nodes-service")]
+    pub services: Vec<String>,
+    /// The nodes of this list or group
+    #[arg(long = "nodes-list", short = 'l', value_name = "LIST", aliases = ["node-list", "group"])]
+    pub lists: Vec<String>,
+    /// The nodes of this platform
+    #[arg(long = "platform", short = 'b', value_name = "PLATFORM", aliases = ["nodes-platform", "node-platform"])]
+    pub platforms: Vec<String>,
+    /// The nodes of which this is true: planet=Mars, 'os in (debian,ubuntu)', !retired
+    #[arg(long = "where", value_name = "EXPR", visible_alias = "label", value_parser = expression)]
+    pub expressions: Vec<Expression>,
+    /// Leave these out: a node, /regexp/, service:S, list:L, platform:P, or an expression
+    #[arg(long, value_name = "SELECTOR", value_parser = selector, num_args = 1..)]
+    pub exclude: Vec<Selector>,
+    /// Take none but these, of those that are chosen
+    #[arg(long, value_name = "SELECTOR", value_parser = selector, num_args = 1..)]
+    pub limit: Vec<Selector>,
+    /// It is well if no node is chosen
+    #[arg(long)]
+    pub allow_empty: bool,
+}
+
+impl SelectionArgs {
+    /// The nodes, by name. No selector at all is an error.
+    pub async fn choose(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
+        self.evaluate(self.selection(), inventory).await
+    }
+
+    /// The nodes, by name. No selector at all means every node, be there none.
+    pub async fn choose_or_all(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
+        let mut selection = self.selection();
+        if selection.include.is_empty() {
+            selection.include.push(Selector::All);
+            selection.allow_empty |= inventory.nodes.is_empty();
+        }
+        self.evaluate(selection, inventory).await
+    }
+
+    #[allow(clippy::unused_async, clippy::unused_self)] // git and the sources of metadata will be asked here
+    async fn evaluate(&self, selection: Selection, inventory: &mut Inventory) -> Result<Vec<Node>> {
+        Ok(selection.select(inventory)?.into_iter().cloned().collect())
+    }
+
+    /// As data.
+    pub fn selection(&self) -> Selection {
+        let mut include: Vec<Selector> = self.all.then_some(Selector::All).into_iter().collect();
+        include.extend(self.nodes.iter().cloned());
+        include.extend(self.services.iter().cloned().map(Selector::Service));
+        include.extend(self.lists.iter().cloned().map(Selector::List));
+        include.extend(self.platforms.iter().cloned().map(Selector::Platform));
+        include.extend(self.expressions.iter().cloned().map(Selector::Where));
+        let (exclude, limit) = (self.exclude.clone(), self.limit.clone());
+        Selection { include, exclude, limit, allow_empty: self.allow_empty }
+    }
+}
+
+fn node(text: &str) -> Result<Selector, String> {
+    Selector::node(text).map_err(|e| sentence(&e))
+}
+
+fn expression(text: &str) -> Result<Expression, String> {
+    text.parse().map_err(|e| sentence(&e))
+}
+
+fn selector(text: &str) -> Result<Selector, String> {
+    text.parse().map_err(|e| sentence(&e))
+}
+
+fn sentence(error: &base::Error) -> String {
+    let more = error.cause.iter().chain(&error.hint).map(|m| format!("; {m}"));
+    [error.message.clone()].into_iter().chain(more).collect()
+}

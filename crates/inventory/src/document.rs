@@ -1,0 +1,170 @@
+//! Reads YAML files into types. What is wrong is said with `file:line:column`, and for a name that is not known with the
+//! nearest that is.
+
+use crate::words::nearest;
+use base::{Error, Result};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
+use serde_saphyr::{Location, Spanned};
+use std::{fmt, fs, io, marker::PhantomData, path::Path};
+
+/// Reads a file. An empty one is like `{}`.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text =
+        fs::read_to_string(path).map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
+    parse(path, &text)
+}
+
+/// Reads a file that need not be there.
+pub fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read_to_string(path) {
+        Ok(text) => parse(path, &text).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(format_args!("read {}", path.display()), &e)),
+    }
+}
+
+/// Reads the text of a file.
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_saphyr::from_str(filled(text)).map_err(|e| complaint(path, &e))
+}
+
+/// The place of something in a file, as errors name it.
+pub fn place(path: &Path, at: Location) -> String {
+    if at.line() == 0 {
+        return path.display().to_string();
+    }
+    format!("{}:{}:{}", path.display(), at.line(), at.column())
+}
+
+/// Reads one entry of the map that a file is; `None` where it has no such entry.
+pub fn pick<T: DeserializeOwned>(path: &Path, text: &str, key: &'static str) -> Result<Option<T>> {
+    serde_saphyr::with_deserializer_from_str(filled(text), |d| d.deserialize_map(Pick(key, PhantomData)))
+        .map_err(|e| complaint(path, &e))
+}
+
+/// A text without any content is an empty map.
+fn filled(text: &str) -> &str {
+    let blank = text.lines().all(|l| matches!(l.trim(), "" | "---") || l.trim_start().starts_with('#'));
+    if blank { "{}" } else { text }
+}
+
+fn complaint(path: &Path, error: &serde_saphyr::Error) -> Error {
+    use serde_saphyr::Error as E;
+    let error = error.without_snippet();
+    let place = error.location().map_or_else(|| path.display().to_string(), |at| place(path, at));
+    let unknown = |what: &str, name: &str, known: &[&'static str]| {
+        let hint = nearest(name, known.iter().copied()).unwrap_or_default();
+        Error::invalid(place.as_str(), format!("unknown {what} '{name}'")).hint(hint)
+    };
+    match error {
+        E::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
+        E::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
+        E::SerdeMissingField { field, .. } => {
+            Error::invalid(place, format!("the field '{field}' is missing"))
+        }
+        other => {
+            let words = other.to_string();
+            let words = words.split(" at line ").next().unwrap_or_default();
+            Error::invalid(place, words.trim().trim_end_matches('.'))
+        }
+    }
+}
+
+/// The entries of a map in the order of the file, each with the place of its key.
+#[derive(Clone, Debug)]
+pub struct Entries<T>(pub Vec<(Spanned<String>, T)>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+struct EntriesVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+    type Value = Entries<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of names")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Entries(entries))
+    }
+}
+
+struct Pick<T>(&'static str, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Pick<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<T>, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.0 {
+                found = map.next_value::<Option<T>>()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Entry {
+        #[allow(dead_code)]
+        #[serde(default)]
+        metadata: BTreeMap<String, String>,
+    }
+
+    fn wrong(text: &str) -> Error {
+        parse::<Entries<Entry>>(Path::new("a.yaml"), text).unwrap_err()
+    }
+
+    #[test]
+    fn complaints_name_the_place_and_the_nearest_word() {
+        let e = wrong("web1:\n  metdata:\n    a: b\n");
+        assert_eq!(e.field.as_deref(), Some("a.yaml:2:3"));
+        assert_eq!(
+            (e.message.as_str(), e.hint.as_deref()),
+            ("unknown field 'metdata'", Some("did you mean 'metadata'?"))
+        );
+        assert_eq!(wrong("web1: {}\nweb1: {}\n").field.as_deref(), Some("a.yaml:2:1"));
+        assert!(wrong("web1:\n  metadata: 3\n").field.unwrap().starts_with("a.yaml:2:"));
+        assert!(wrong("web1: [\n").field.unwrap().starts_with("a.yaml:"));
+    }
+
+    #[test]
+    fn an_empty_file_has_no_entries_and_keys_know_their_place() {
+        for text in ["", "# nothing\n", "---\n"] {
+            assert!(parse::<Entries<Entry>>(Path::new("a"), text).unwrap().0.is_empty(), "{text:?}");
+        }
+        let entries: Entries<Entry> = parse(Path::new("a"), "web1: {}\n  \nweb2: {}\n").unwrap();
+        assert_eq!(place(Path::new("a"), entries.0[1].0.referenced), "a:3:1");
+    }
+}

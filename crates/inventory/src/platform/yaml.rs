@@ -1,0 +1,77 @@
+//! A directory with `inventory.yaml` (node -> `metadata`, `services`, `groups`), and next to it, where there are groups,
+//! `groups.yaml` and `defaults.yaml`. Files of their own, because every key of `inventory.yaml` is a node.
+
+mod groups;
+
+use super::Found;
+use crate::{
+    Metadata, Node,
+    document::{self, Entries},
+};
+use base::{Error, Result};
+use groups::Groups;
+use serde::Deserialize;
+use std::{collections::BTreeSet, path::Path};
+
+const NODES: &str = "inventory.yaml";
+const DEFAULTS: &str = "defaults.yaml";
+
+/// A node, as the file has it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Entry {
+    metadata: Option<Metadata>,
+    services: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
+}
+
+/// What all nodes have that do not say otherwise.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Defaults {
+    metadata: Option<Metadata>,
+    services: Option<Vec<String>>,
+}
+
+/// Reads the directory. Without an `inventory.yaml` it has no nodes.
+pub fn read(dir: &Path) -> Result<Found> {
+    if !dir.is_dir() {
+        return Err(Error::not_found(format!("there is no directory {}", dir.display())));
+    }
+    let file = dir.join(NODES);
+    let entries: Entries<Option<Entry>> = document::read_optional(&file)?.unwrap_or_default();
+    let defaults: Defaults = document::read_optional(&dir.join(DEFAULTS))?.unwrap_or_default();
+    let names: BTreeSet<&str> = entries.0.iter().map(|(name, _)| name.value.as_str()).collect();
+    let mut groups = Groups::read(dir, &names)?;
+    let mut nodes = Vec::new();
+    for (name, entry) in entries.0 {
+        let entry = entry.unwrap_or_default();
+        let origin = document::place(&file, name.referenced);
+        for group in entry.groups.into_iter().flatten() {
+            groups.add(&group, &name.value).map_err(|e| e.at(origin.as_str()))?;
+        }
+        nodes.push(Node {
+            name: name.value,
+            metadata: entry.metadata.unwrap_or_default(),
+            services: entry.services.unwrap_or_default(),
+            origin,
+            ..Node::default()
+        });
+    }
+    let nested = groups.nested()?;
+    for node in &mut nodes {
+        let inherited = nested.inherited(&node.name, &node.metadata)?;
+        let mut metadata = defaults.metadata.clone().unwrap_or_default();
+        metadata.extend(inherited.metadata);
+        metadata.append(&mut node.metadata);
+        node.metadata = metadata;
+        let own = std::mem::take(&mut node.services);
+        for service in defaults.services.iter().flatten().cloned().chain(inherited.services).chain(own) {
+            if !node.services.contains(&service) {
+                node.services.push(service);
+            }
+        }
+        node.groups = inherited.groups;
+    }
+    Ok(Found { nodes, groups: nested.members() })
+}
