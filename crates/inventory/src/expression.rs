@@ -83,9 +83,8 @@ fn look_up<'a>(node: &'a Node, key: &str) -> Option<Cow<'a, Value>> {
     if let Some(value) = found {
         return (!value.is_null()).then_some(Cow::Borrowed(value));
     }
-    let list = |texts: Vec<&String>| {
-        (!texts.is_empty()).then(|| Cow::Owned(Value::from_iter(texts.into_iter().cloned())))
-    };
+    let list =
+        |texts: Vec<&String>| (!texts.is_empty()).then(|| Cow::Owned(texts.into_iter().cloned().collect()));
     match key {
         "name" => Some(Cow::Owned(node.name.clone().into())),
         "platform" => Some(Cow::Owned(node.platform.clone().into())),

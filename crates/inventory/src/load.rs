@@ -37,17 +37,15 @@ fn describe(
 ) -> Result<(Platform, String)> {
     let kind = entry.r#type.value;
     let place = entry.path.as_ref().map_or_else(|| file.place(&entry.r#type), |path| file.place(path));
-    let path = match &entry.path {
-        Some(path) => Some(absolute(&path.value, dir, options).map_err(|e| e.at(place.as_str()))?),
-        None => {
-            let message = format!("a platform of type {} needs a path", kind.as_str());
-            return Err(Error::invalid(place, message));
-        }
+    let path = entry.path.as_ref().map(|path| absolute(&path.value, dir, options)).transpose();
+    let Some(path) = path.map_err(|e| e.at(place.as_str()))? else {
+        let message = format!("a platform of type {} needs a path", kind.as_str());
+        return Err(Error::invalid(place, message));
     };
-    let last = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned());
-    let name = entry.name.as_ref().map(|n| n.value.clone()).or_else(|| path.as_ref().and_then(last));
+    let last = || path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let name = entry.name.as_ref().map(|n| n.value.clone()).or_else(last);
     match name.filter(|n| !n.is_empty()) {
-        Some(name) => Ok((Platform { name, kind, path }, place)),
+        Some(name) => Ok((Platform { name, kind, path: Some(path) }, place)),
         None => Err(Error::invalid(place, "this platform needs a name")),
     }
 }
@@ -64,6 +62,7 @@ fn absolute(path: &str, dir: &Path, options: &Options) -> Result<PathBuf> {
     Ok(path.canonicalize().unwrap_or(path))
 }
 
+#[allow(clippy::unused_async)] // other platforms ask others
 async fn find(platform: &Platform) -> Result<Found> {
     match (platform.kind, &platform.path) {
         (PlatformType::Yaml, Some(path)) => yaml::read(path),

@@ -28,8 +28,8 @@ impl FleetDir {
         }
     }
 
-    #[allow(dead_code)] // for the verbs that come
     /// Its `hostler.yaml`, for the sections that a verb needs.
+    #[allow(dead_code)] // for the verbs that come
     pub fn file(&self) -> Result<FleetFile> {
         Ok(FleetFile::read(&self.path()?)?)
     }

@@ -27,10 +27,10 @@ pub struct SelectionArgs {
     #[arg(long = "where", value_name = "EXPR", visible_alias = "label", value_parser = expression)]
     pub expressions: Vec<Expression>,
     /// Leave these out: a node, /regexp/, service:S, list:L, platform:P, or an expression
-    #[arg(long, value_name = "SELECTOR", value_parser = selector, num_args = 1..)]
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     pub exclude: Vec<Selector>,
     /// Take none but these, of those that are chosen
-    #[arg(long, value_name = "SELECTOR", value_parser = selector, num_args = 1..)]
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     pub limit: Vec<Selector>,
     /// It is well if no node is chosen
     #[arg(long)]

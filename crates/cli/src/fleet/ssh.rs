@@ -17,8 +17,8 @@ pub struct SshArgs {
 }
 
 impl SshArgs {
-    #[allow(dead_code)] // for the verbs that come
     /// The user that was asked for, by the flag or by the environment.
+    #[allow(dead_code)] // for the verbs that come
     pub fn user(&self) -> Option<String> {
         self.ssh_user.clone().or_else(|| env::var("hpc_ssh_user"))
     }

@@ -67,7 +67,7 @@ impl Groups {
         let mut groups = Groups { path, groups: BTreeMap::new() };
         for (name, entry) in entries.0 {
             let entry = entry.unwrap_or_default();
-            for child in entry.groups.iter().filter(|c| !names.contains(&c.value)) {
+            if let Some(child) = entry.groups.iter().find(|c| !names.contains(&c.value)) {
                 return Err(groups.unknown("group", child, names.iter().map(String::as_str)));
             }
             let mut group = Group { metadata: entry.metadata, services: entry.services, ..Group::default() };
