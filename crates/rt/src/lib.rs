@@ -6,6 +6,7 @@ pub mod failpoint;
 pub mod files;
 pub mod host;
 pub mod ids;
+pub mod locked;
 pub mod process;
 pub mod socket;
 pub mod task;

@@ -5,7 +5,7 @@ use base::{Code, Error, Result, Secret};
 use russh::{
     MethodKind, MethodSet,
     client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Answer},
-    keys::PrivateKeyWithHashAlg,
+    keys::{HashAlg, PrivateKeyWithHashAlg},
 };
 
 /// A server that asks more often than this will not be satisfied.
@@ -55,7 +55,8 @@ async fn attempt(
 ) -> Result<AuthResult, russh::Error> {
     match method {
         Auth::Key(key) => {
-            handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(key.private(), None)).await
+            let hash = if key.is_rsa() { rsa_hash(handle).await? } else { None };
+            handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(key.private(), hash)).await
         }
         Auth::Password(password) => {
             let result = handle.authenticate_password(user, password.expose_secret()).await?;
@@ -69,6 +70,11 @@ async fn attempt(
             }
         }
     }
+}
+
+/// The hash that the server takes in signatures of RSA keys (RFC 8308): SHA-512 where it does not say.
+async fn rsa_hash(handle: &Handle<Callbacks>) -> Result<Option<HashAlg>, russh::Error> {
+    Ok(handle.best_supported_rsa_hash().await?.unwrap_or(Some(HashAlg::Sha512)))
 }
 
 /// Answers each question with the password (RFC 4256): servers with PAM often ask for it this way only.

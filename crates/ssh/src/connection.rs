@@ -1,8 +1,11 @@
 //! A connection to one SSH server.
 
 use crate::{
-    Exec, ExecRequest, Options, Output, auth, exec,
-    host_key::{Callbacks, Expected},
+    Exec, ExecRequest, Options, Output,
+    algorithms::Algorithms,
+    auth, exec,
+    handshake::{Handshake, Keepalive},
+    host_key::{Callbacks, Checker, Pinned},
     output,
     sftp::SftpClient,
     valve::Valve,
@@ -16,7 +19,6 @@ use russh::{
     client::{self, Handle},
 };
 use std::{
-    borrow::Cow,
     collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
@@ -30,8 +32,6 @@ const WINDOW: u32 = 4 << 20;
 const PACKET: u32 = 32 << 10;
 /// Received messages that wait for a slow reader. A window's worth of full packets fits.
 const WAITING: usize = 2 * (WINDOW / PACKET) as usize;
-/// Signs of life that may stay unanswered.
-const KEEPALIVES: usize = 3;
 /// How long a server may take to hang up.
 const PARTING: Duration = Duration::from_secs(2);
 
@@ -57,6 +57,10 @@ pub(crate) struct Inner {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) host_key: OnceLock<String>,
+    /// The key that came, also where it was refused.
+    pub(crate) host_key_shown: OnceLock<String>,
+    /// The key, where nobody knew it before.
+    pub(crate) new_host_key: OnceLock<String>,
     /// Why the session ended.
     pub(crate) reason: OnceLock<String>,
     /// What the server shows before a login.
@@ -109,20 +113,44 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let expected = Expected::new(&options.host_key)?;
-        let config = Arc::new(config(&expected, options.keepalive));
-        let state = Arc::new(State::default());
+        Self::establish(stream, Handshake::new(options)?, &Arc::default()).await
+    }
+
+    /// As [`Self::connect`]; `state` shows how far it came.
+    pub(crate) async fn establish<S>(stream: S, setup: Handshake, state: &Arc<State>) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Handshake { user, auth, checker, algorithms, connect_timeout, keepalive } = setup;
+        let config = Arc::new(config(algorithms.preferred(&checker), keepalive));
+        let state = Arc::clone(state);
         let cut = CutOnDrop(CancellationToken::new());
         let stream = Valve::new(stream, &cut.0);
-        let callbacks = Callbacks { expected, state: Arc::clone(&state) };
+        let callbacks = Callbacks { checker, state: Arc::clone(&state) };
         let handshake = async {
             let mut handle = client::connect_stream(config, stream, callbacks).await?;
-            auth::login(&mut handle, &options.user, &options.auth, &state).await?;
+            auth::login(&mut handle, &user, &auth, &state).await?;
             Ok::<_, Error>(handle)
         };
-        let handle = rt::clock::timeout(options.connect_timeout, "the SSH handshake", handshake).await??;
-        let (tasks, patience) = (rt::task::Group::new(), options.connect_timeout);
+        let handle = rt::clock::timeout(connect_timeout, "the SSH handshake", handshake).await??;
+        let (tasks, patience) = (rt::task::Group::new(), connect_timeout);
         Ok(Connection(Arc::new(Inner { handle, state, tasks, patience, cut })))
+    }
+
+    /// Only the key that the server shows, as one line: nobody logs in.
+    pub(crate) async fn show_key<S>(stream: S, algorithms: Algorithms, limit: Duration) -> Result<String>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let checker = Checker::Pinned(Pinned::any());
+        let config = Arc::new(config(algorithms.preferred(&checker), None));
+        let state = Arc::new(State::default());
+        let cut = CutOnDrop(CancellationToken::new());
+        let callbacks = Callbacks { checker, state: Arc::clone(&state) };
+        let handshake = client::connect_stream(config, Valve::new(stream, &cut.0), callbacks);
+        let handle = rt::clock::timeout(limit, "the SSH handshake", handshake).await??;
+        let _ = handle.disconnect(Disconnect::ByApplication, "", "").await;
+        Ok(state.host_key.get().cloned().unwrap_or_default())
     }
 
     /// Starts a command, a shell or a subsystem.
@@ -183,18 +211,14 @@ impl fmt::Debug for Connection {
     }
 }
 
-fn config(expected: &Expected, keepalive: Option<Duration>) -> client::Config {
+fn config(preferred: Preferred, keepalive: Option<Keepalive>) -> client::Config {
     client::Config {
         window_size: WINDOW,
         maximum_packet_size: PACKET,
         channel_buffer_size: WAITING,
-        keepalive_interval: keepalive,
-        keepalive_max: KEEPALIVES,
-        preferred: Preferred {
-            key: Cow::Owned(expected.algorithms()),
-            compression: Cow::Borrowed(&[russh::compression::NONE]),
-            ..Preferred::DEFAULT
-        },
+        keepalive_interval: keepalive.map(|k| k.interval),
+        keepalive_max: keepalive.map_or(0, |k| k.most as usize),
+        preferred,
         ..client::Config::default()
     }
 }

@@ -7,7 +7,7 @@ use russh::keys::{
 };
 use std::{fmt, sync::Arc};
 
-/// A private key with its public half. Those we make are ed25519 (RFC 8709); ECDSA keys can be read too.
+/// A private key with its public half. Those we make are ed25519 (RFC 8709); ECDSA and RSA keys can be read too.
 #[derive(Clone)]
 pub struct KeyPair(Arc<PrivateKey>);
 
@@ -28,17 +28,19 @@ impl KeyPair {
         KeyPair(Arc::new(key))
     }
 
-    /// Reads a private key without a passphrase: OpenSSH's format, or PKCS#8.
+    /// Reads a private key without a passphrase: OpenSSH's format, PKCS#8 or PKCS#1.
     ///
     /// # Errors
-    /// [`Code::Invalid`] for what is no such key, has a passphrase, or is of a type we do not speak (RSA, DSA).
+    /// [`Code::Invalid`] for what is no such key, has a passphrase, or is of a type we do not speak (DSA, security keys).
     pub fn from_openssh(text: &Secret) -> Result<Self> {
         let key = keys::decode_secret_key(text.expose_secret(), None).map_err(|e| unreadable(&e))?;
         if key.is_encrypted() {
             return Err(unreadable(&keys::Error::KeyIsEncrypted));
         }
         match key.algorithm() {
-            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Ok(KeyPair(Arc::new(key))),
+            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => {
+                Ok(KeyPair(Arc::new(key)))
+            }
             other => Err(unsupported(other.as_str())),
         }
     }
@@ -58,6 +60,10 @@ impl KeyPair {
     /// The SHA-256 fingerprint of the public key, as `ssh-keygen -l` shows it.
     pub fn fingerprint(&self) -> String {
         fingerprint(self.0.public_key())
+    }
+
+    pub(crate) fn is_rsa(&self) -> bool {
+        matches!(self.0.algorithm(), Algorithm::Rsa { .. })
     }
 
     pub(crate) fn private(&self) -> Arc<PrivateKey> {

@@ -2,17 +2,22 @@
 //!
 //! A [`Connection`] is made over any byte stream, so that the same code reaches a guest through a socket, a forwarded
 //! port or a tunnel. What resolves names, reads configuration files, asks agents or hops over other hosts stands
-//! before [`Connection::connect`] and hands it a stream and [`Options`].
+//! before it: the [`Dialer`], which reaches hosts as OpenSSH's client does.
 //!
 //! The protocol library is named in no signature of this crate.
 
+mod algorithms;
 mod auth;
 mod banner;
+pub mod config;
 mod connection;
+mod dial;
 mod error;
 mod exec;
+mod handshake;
 mod host_key;
 mod key;
+mod known_hosts;
 mod options;
 mod output;
 pub mod sftp;
@@ -22,6 +27,7 @@ mod valve;
 
 pub use banner::read_banner;
 pub use connection::Connection;
+pub use dial::{DialOptions, Dialer, HostKeyPolicy, Target};
 pub use exec::{Exec, ExecEvent, ExecReceiver, ExecRequest, ExecSender, Pty};
 pub use key::{KeyPair, check_public_key};
 pub use options::{Auth, HostKeyCheck, Options};

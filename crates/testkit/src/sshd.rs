@@ -88,6 +88,11 @@ impl Sshd {
         &self.user_key
     }
 
+    /// The file with [`Self::user_key`].
+    pub fn identity(&self) -> PathBuf {
+        self.dir.path().join("user_key")
+    }
+
     /// What commands get as their `HOME`, empty at the start. The directory they start in is still the user's own.
     pub fn home(&self) -> PathBuf {
         self.dir.path().join("home")

@@ -74,8 +74,7 @@ fn what_is_no_private_key_is_refused() {
         assert_eq!(KeyPair::from_openssh(&Secret::new(text)).unwrap_err().code, Code::Invalid, "{text}");
     }
     let rsa = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----";
-    let e = KeyPair::from_openssh(&Secret::new(rsa)).unwrap_err();
-    assert!(e.message.contains("not supported") && e.hint.unwrap().contains("ed25519"));
+    assert_eq!(KeyPair::from_openssh(&Secret::new(rsa)).unwrap_err().code, Code::Invalid);
 }
 
 /// Whether what OpenSSH makes is what we read, and the reverse.
@@ -89,7 +88,6 @@ async fn openssh_and_we_read_each_other() {
         assert_eq!(check_public_key(&line).unwrap(), line.trim());
         let read = KeyPair::from_openssh(&Secret::new(std::fs::read_to_string(&path).unwrap()));
         match (kind, passphrase) {
-            ("rsa", _) => assert!(read.unwrap_err().message.contains("not supported")),
             (_, "") => assert_eq!(read.unwrap().public_openssh().unwrap(), line.trim()),
             _ => assert!(read.unwrap_err().to_string().contains("passphrase")),
         }

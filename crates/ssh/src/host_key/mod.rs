@@ -1,7 +1,6 @@
 //! What the server may make us do: nothing but show its key and answer. The rest is refused here.
 
 use crate::{
-    HostKeyCheck,
     connection::State,
     error::Failure,
     key::{fingerprint, public_line},
@@ -14,48 +13,73 @@ use russh::{
 };
 use std::sync::Arc;
 
-/// The keys that may come; none means any.
-pub(crate) struct Expected(Vec<PublicKey>);
+mod known;
+mod pinned;
 
-impl Expected {
-    pub(crate) fn new(check: &HostKeyCheck) -> Result<Self> {
-        let HostKeyCheck::Pinned(lines) = check else { return Ok(Expected(Vec::new())) };
-        if lines.is_empty() {
-            return Err(Error::internal("no host key is pinned, so none could be accepted"));
-        }
-        let parse = |line: &String| {
-            PublicKey::from_openssh(line)
-                .map_err(|e| Error::new(Code::Invalid, format!("'{line}' is not a host key")).because(e))
+pub(crate) use known::KnownCheck;
+pub(crate) use pinned::Pinned;
+
+/// How a key is judged.
+pub(crate) enum Checker {
+    /// By what was given.
+    Pinned(Pinned),
+    /// By files.
+    Known(Box<KnownCheck>),
+}
+
+/// Why a key may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It was known.
+    Known,
+    /// Nobody knew it, and new ones are taken.
+    New,
+}
+
+impl Checker {
+    /// The types of keys to ask for, out of `allowed`: those that are known first, since a server with several keys
+    /// shows the first that we name. The others stay, so that a changed key is reported as such. And those for which a
+    /// certificate is asked for too.
+    pub(crate) fn algorithms(&self, allowed: &[Algorithm]) -> (Vec<Algorithm>, Vec<Algorithm>) {
+        let (wanted, authorities) = match self {
+            Checker::Pinned(pinned) => (pinned.algorithms(), false),
+            Checker::Known(known) => known.wanted(),
         };
-        Ok(Expected(lines.iter().map(parse).collect::<Result<_>>()?))
-    }
-
-    /// The types to ask for, the pinned ones first: a server with several keys shows the first it has. The others stay,
-    /// so that a changed key is reported as such. RSA is left out, we cannot check its signatures.
-    pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
-        let known = |a: &Algorithm| self.0.iter().any(|k| k.algorithm() == *a);
-        let all = russh::Preferred::DEFAULT.key;
-        let (mut first, rest): (Vec<_>, Vec<_>) =
-            all.iter().filter(|a| !matches!(a, Algorithm::Rsa { .. })).cloned().partition(known);
+        let is_rsa = |a: &Algorithm| matches!(a, Algorithm::Rsa { .. });
+        let is_wanted = |a: &Algorithm| wanted.iter().any(|w| w == a || (is_rsa(w) && is_rsa(a)));
+        let (mut first, rest): (Vec<_>, Vec<_>) = allowed.iter().cloned().partition(is_wanted);
         first.extend(rest);
-        first
+        let certificates = if authorities { first.clone() } else { Vec::new() };
+        (first, certificates)
     }
 
-    fn check(&self, came: &PublicKey) -> Result<()> {
-        if self.0.is_empty() || self.0.iter().any(|k| k.key_data() == came.key_data()) {
-            return Ok(());
+    fn check(&self, came: &PublicKeyOrCertificate) -> Result<Accepted> {
+        match self {
+            Checker::Pinned(pinned) => pinned.check(&came.public_key()).map(|()| Accepted::Known),
+            Checker::Known(known) => known.check(came),
         }
-        let show = |k: &PublicKey| format!("{} {}", k.algorithm().as_str(), fingerprint(k));
-        let expected: Vec<String> = self.0.iter().map(show).collect();
-        Err(Error::new(Code::Forbidden, "THE HOST KEY IS NOT THE ONE WE KNOW, so nothing was sent")
-            .because(format!("expected {}, but {} came", expected.join(" or "), show(came)))
-            .hint("another machine answers at this address, or the guest made itself a new key; do not go on before you know which"))
     }
+}
+
+/// `ssh-ed25519 SHA256:...`
+fn describe(key: &PublicKey) -> String {
+    format!("{} {}", key.algorithm().as_str(), fingerprint(key))
+}
+
+/// The key as it travels.
+fn blob(key: &PublicKey) -> Result<Vec<u8>> {
+    key.to_bytes().map_err(|e| Error::internal("cannot write a public key").because(e))
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    out
 }
 
 /// Called by the protocol library from the task of the session. Dropped with it, which ends the connection for us.
 pub(crate) struct Callbacks {
-    pub(crate) expected: Expected,
+    pub(crate) checker: Checker,
     pub(crate) state: Arc<State>,
 }
 
@@ -66,11 +90,15 @@ impl Drop for Callbacks {
 }
 
 impl Callbacks {
-    /// A key of an "any" check is pinned by its first use: a rekey must not bring another one.
-    fn accept(&self, came: &PublicKey) -> Result<()> {
-        self.expected.check(came)?;
-        let line = public_line(&PublicKey::new(came.key_data().clone(), ""))?;
+    /// A key that was accepted is pinned from then on: a rekey must not bring another one.
+    fn accept(&self, came: &PublicKeyOrCertificate) -> Result<()> {
+        let key = came.public_key();
+        let line = public_line(&PublicKey::new(key.key_data().clone(), ""))?;
         let line = line.trim_end().to_owned();
+        let _ = self.state.host_key_shown.set(line.clone());
+        if self.checker.check(came)? == Accepted::New {
+            let _ = self.state.new_host_key.set(line.clone());
+        }
         if *self.state.host_key.get_or_init(|| line.clone()) == line {
             return Ok(());
         }
@@ -82,7 +110,7 @@ impl Handler for Callbacks {
     type Error = Failure;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
-        self.accept(&key.public_key()).map_err(Failure::Ours)?;
+        self.accept(key).map_err(Failure::Ours)?;
         Ok(true)
     }
 

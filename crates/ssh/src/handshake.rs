@@ -1,0 +1,43 @@
+//! What a handshake needs.
+
+use crate::{
+    Auth, Options,
+    algorithms::Algorithms,
+    host_key::{Checker, Pinned},
+};
+use base::Result;
+use std::time::Duration;
+
+/// Signs of life that may stay unanswered, where nobody says how many.
+const KEEPALIVES: u32 = 3;
+
+/// When a silent server is asked for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keepalive {
+    pub(crate) interval: Duration,
+    /// How many may stay unanswered.
+    pub(crate) most: u32,
+}
+
+/// As [`Options`], with all that only the [`crate::Dialer`] decides.
+pub(crate) struct Handshake {
+    pub(crate) user: String,
+    pub(crate) auth: Vec<Auth>,
+    pub(crate) checker: Checker,
+    pub(crate) algorithms: Algorithms,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) keepalive: Option<Keepalive>,
+}
+
+impl Handshake {
+    pub(crate) fn new(options: Options) -> Result<Self> {
+        Ok(Handshake {
+            checker: Checker::Pinned(Pinned::new(&options.host_key)?),
+            user: options.user,
+            auth: options.auth,
+            algorithms: Algorithms::default(),
+            connect_timeout: options.connect_timeout,
+            keepalive: options.keepalive.map(|interval| Keepalive { interval, most: KEEPALIVES }),
+        })
+    }
+}
