@@ -40,7 +40,7 @@ emulator_package() {
 
 plain_packages() {
   echo gcc libc6-dev make pkg-config ca-certificates binutils cpio lz4 xz-utils zstd openssh-client
-  if [[ $with_tests == yes ]]; then echo openssh-server genisoimage python3 git shellcheck curl iproute2 ruby; fi
+  if [[ $with_tests == yes ]]; then echo openssh-server genisoimage python3 git shellcheck curl iproute2 ruby busybox dropbear-bin sudo opendoas; fi
 }
 
 # The backports of the Debian source that is configured, whatever mirror it names and however it is written.

@@ -1,3 +1,5 @@
 //! Runs commands on nodes, checks and deploys their services.
 
+pub mod connector;
+pub mod engine;
 pub mod session;
