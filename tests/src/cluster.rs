@@ -5,6 +5,7 @@ use base::Secret;
 use client::{Client, Options};
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -67,7 +68,8 @@ impl Cluster {
     pub async fn start(setup: Setup) -> Self {
         let dir = TempDir::with_prefix("hostler-e2e-").expect("a directory");
         let cli = Cli::new(dir.path());
-        let controller = start_controller(&cli, &setup, dir.path(), "127.0.0.1:0", &[]);
+        let listen = format!("{}:0", loopback());
+        let controller = start_controller(&cli, &setup, dir.path(), &listen, &[]);
         let mut cluster = Cluster { controller, workers: Vec::new(), setup, cli, dir };
         cluster.wait_until_serving().await;
         if cluster.setup.layout == Layout::Apart && cluster.setup.workers > 0 {
@@ -109,7 +111,7 @@ impl Cluster {
         &self.cli
     }
 
-    /// Where it listens: `127.0.0.1:PORT`.
+    /// Where it listens: `127.x.y.z:PORT`.
     ///
     /// # Panics
     /// Before it serves.
@@ -135,20 +137,26 @@ impl Cluster {
 
     /// The client of its admin.
     pub fn client(&self) -> Client {
-        self.client_of(&self.token())
+        self.client_with(|_| ())
     }
 
     /// The client of whoever has this token.
+    pub fn client_of(&self, token: &Secret) -> Client {
+        self.client_with(|options| options.token = Some(token.clone()))
+    }
+
+    /// The client of its admin, but for what `change` does to its options.
     ///
     /// # Panics
     /// Where the CA cannot be read.
-    pub fn client_of(&self, token: &Secret) -> Client {
+    pub fn client_with(&self, change: impl FnOnce(&mut Options)) -> Client {
         let mut options = Options::new(self.url());
-        options.token = Some(token.clone());
+        options.token = Some(self.token());
         if self.setup.layout == Layout::Apart {
             let ca = fs::read_to_string(self.data_dir().join("ca.crt")).expect("a CA");
             options.tls = Some(link::pki::client_tls_ca(&ca).expect("a CA"));
         }
+        change(&mut options);
         Client::new(options).expect("a client")
     }
 
@@ -160,7 +168,23 @@ impl Cluster {
     /// Starts the controller again where it was, with these further arguments (`--failpoint NAME:N`). Does not wait.
     pub fn restart_controller(&mut self, args: &[&str]) {
         let address = self.address();
+        self.forget_what_is_told_at_a_start();
         self.controller = start_controller(&self.cli, &self.setup, self.dir.path(), &address, args);
+    }
+
+    /// What `dev` tells anew at each start: nobody must read what the start before said.
+    fn forget_what_is_told_at_a_start(&self) {
+        let mut told = vec![self.data_dir().join("address")];
+        if self.setup.layout == Layout::Dev {
+            told.extend([self.data_dir().join("admin.token"), self.context_file()]);
+        }
+        for file in told {
+            fs::remove_file(file).expect("it was told");
+        }
+    }
+
+    fn context_file(&self) -> PathBuf {
+        self.cli.home().join("config/hostler/config.toml")
     }
 
     /// Starts a worker, counted from 1, again. Does not wait.
@@ -178,9 +202,8 @@ impl Cluster {
         loop {
             assert!(!self.controller.has_ended(), "it ended:\n{}", self.controller.log());
             assert!(begin.elapsed() < START, "it does not serve:\n{}", self.controller.log());
-            let context = self.cli.home().join("config/hostler/config.toml"); // written last
             let told = ["address", "admin.token", "ca.crt"].iter().all(|f| self.data_dir().join(f).exists());
-            let told = told && context.exists();
+            let told = told && self.context_file().exists(); // written last
             if told && self.client().call(api::routes::RouteId::WhoAmI, &[]).raw().await.is_ok() {
                 return;
             }
@@ -270,6 +293,13 @@ impl Drop for Cluster {
             let _ = rt::process::signal(pid, rt::process::Signal::KILL);
         }
     }
+}
+
+/// An address of this process's own (all of 127/8 is this host, under Linux): while a controller is away, nobody else
+/// gets its port.
+fn loopback() -> Ipv4Addr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | a, b, c)
 }
 
 fn data_dir(layout: Layout, dir: &Path) -> PathBuf {

@@ -178,6 +178,15 @@ async fn e2e_a_repeated_request_happens_once() {
         assert_eq!(answer.header("etag"), etag_of(&first));
     }
     assert_eq!(names(&admin.get(VMS).await.is(200)), ["once"]);
+    // Also of one that is placed while it is asked for again.
+    let runs = vm("runs", json!({}));
+    let all = join_all((0..8).map(|_| keyed(VMS, "k0", &runs))).await;
+    assert!(all.iter().all(|answer| answer.is(201) == all[0].is(201)), "{all:?}");
+    admin.delete(&format!("{VMS}/runs")).await;
+    eventually("it is gone", READY, || async {
+        (admin.get(&format!("{VMS}/runs")).await.status == 404).then_some(())
+    })
+    .await;
     let other = refused(&keyed(VMS, "k1", &vm("twice", json!({}))).await, 409, "conflict");
     assert_eq!(other["field"], "Idempotency-Key");
     refused(&keyed("/v1/projects", "k1", &json!({"name": "p", "spec": {}})).await, 409, "conflict");

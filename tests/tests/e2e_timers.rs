@@ -15,8 +15,8 @@ async fn e2e_each_wait_for_a_place_has_its_full_time() {
     cli.run(&["vm", "create", "other", "--image", "synthetic", "--cpus", "10", "--wait"]).await.ok();
     let lived = || async { (created.elapsed() > Duration::from_secs(5)).then_some(()) };
     eventually("a life of 5 s", Duration::from_secs(10), lived).await;
-    cli.run(&["vm", "start", "web"]).await.ok();
     let started = rt::clock::now();
+    cli.run(&["vm", "start", "web"]).await.ok();
     let failed = || async {
         let vm = cli.run(&["vm", "get", "web", "-o", "json"]).await.json();
         (vm["status"]["phase"] == "Failed").then_some(())

@@ -111,7 +111,7 @@ async fn qemu_dev_is_one_command_and_what_it_prints_works() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         assert_eq!(dev.end(signal).await, Some(0), "{signal:?}: {}", dev.log());
         let rest = async || processes_under(newcomer.home()).is_empty().then_some(());
-        eventually("the end of everything", Duration::from_secs(2), rest).await;
+        eventually("the end of everything", Duration::from_secs(10), rest).await;
         (dev, _) = newcomer.dev().await;
         assert_eq!(newcomer.sh("demo", "cat note").await, "kept", "{signal:?} loses nothing");
         assert_ne!(newcomer.pid("demo").await, demo);

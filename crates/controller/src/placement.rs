@@ -30,6 +30,8 @@ const AT_ONCE: usize = 256;
 /// Memory that QEMU uses beside the guest: 96 MiB of its own, and the cache of translated code where it emulates. Charged in
 /// full also where KVM needs no cache: a worker whose acceleration changes must not be overcommitted.
 const QEMU_OVERHEAD: ByteSize = ByteSize::mib(224);
+/// What is said of a VM whose placement is not yet written down.
+pub(crate) const HAS_ROOM: &str = "a worker has room; it is being placed there";
 
 /// Whether a VM waits for a place.
 pub(crate) fn waits(vm: &Vm) -> bool {
@@ -284,9 +286,13 @@ impl Placer {
         }
     }
 
-    /// Why a VM waits, as a member of `viewer` may know it.
+    /// Why a VM waits, as a member of `viewer` may know it. None for one whose placement is being written down.
     pub fn explain(&self, vm: Uid, viewer: Option<&Name>) -> Option<Explanation> {
-        self.books.lock().cluster.explain(vm, viewer.map(Name::as_str))
+        let explain = || self.books.lock().cluster.explain(vm, viewer.map(Name::as_str));
+        explain().or_else(|| {
+            self.consider(vm); // whoever asks may be ahead of the books
+            explain()
+        })
     }
 
     /// Where a VM would go now.

@@ -136,7 +136,7 @@ async fn a_worker_waits_for_its_controller() {
 
 #[tokio::test]
 async fn silence_is_noticed_on_both_sides() {
-    let quick = KeepAlive { interval: Duration::from_millis(100), timeout: Duration::from_millis(300) };
+    let quick = KeepAlive { interval: Duration::from_millis(100), timeout: Duration::from_secs(2) };
     let controller = Controller::start_with(quick).await;
     let proxy = FaultProxy::start(controller.address).await.unwrap();
     let uid = rt::ids::uid();
@@ -159,7 +159,8 @@ async fn silence_is_noticed_on_both_sides() {
 /// A ping that waits behind much data on a slow link does not end it.
 #[tokio::test]
 async fn a_slow_link_is_not_a_silent_one() {
-    let quick = KeepAlive { interval: Duration::from_millis(50), timeout: Duration::from_millis(400) };
+    // The echo takes longer than a silence may last, a round trip much less.
+    let quick = KeepAlive { interval: Duration::from_millis(50), timeout: Duration::from_millis(1500) };
     let controller = Controller::start_with(quick).await;
     let proxy = FaultProxy::start(controller.address).await.unwrap();
     let uid = rt::ids::uid();
@@ -167,7 +168,7 @@ async fn a_slow_link_is_not_a_silent_one() {
     dial.keep_alive = quick;
     let _worker = Worker::start_as(dial, uid, 1);
     let session = controller.session_with_bulk().await;
-    proxy.delay(Duration::from_millis(150));
+    proxy.delay(Duration::from_millis(300));
     let mut tunnel = session.open_tunnel("echo", Class::Bulk).await.unwrap();
     let bytes = vec![5; 20 << 20];
     let (mut reader, mut writer) = tokio::io::split(&mut tunnel);

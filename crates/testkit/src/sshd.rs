@@ -9,7 +9,6 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::{
-    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     process::Child,
 };
@@ -53,7 +52,7 @@ impl Sshd {
             let config = path("sshd_config");
             write(&config, &configuration(dir.path(), address, extra))?;
             let mut child = serve(&config, &path("log"))?;
-            if answers(&mut child, address).await? {
+            if listens(&mut child, &path("log")).await? {
                 return Ok(Sshd { address, user, host_key, user_key, child, dir });
             }
         }
@@ -154,11 +153,12 @@ fn serve(config: &Path, log: &Path) -> Result<Child> {
     })
 }
 
-/// Whether it came up there. `false` when it ended, as it does where another process took the port.
-async fn answers(child: &mut Child, address: SocketAddr) -> Result<bool> {
+/// Whether it came up, by its own words: somebody else may answer at its address. `false` when it ended, as it does where
+/// another process took the port.
+async fn listens(child: &mut Child, log: &Path) -> Result<bool> {
     let up = async {
         while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-            if has_banner(address).await {
+            if read(log).is_ok_and(|log| log.contains("Server listening on")) {
                 return true;
             }
             rt::clock::sleep(Duration::from_millis(20)).await;
@@ -166,12 +166,6 @@ async fn answers(child: &mut Child, address: SocketAddr) -> Result<bool> {
         false
     };
     rt::clock::timeout(PATIENCE, "the start of sshd", up).await
-}
-
-async fn has_banner(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
-    let mut start = [0; 4];
-    stream.read_exact(&mut start).await.is_ok() && &start == b"SSH-"
 }
 
 fn read(path: &Path) -> Result<String> {

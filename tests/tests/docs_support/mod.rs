@@ -86,7 +86,11 @@ pub async fn execute(page: &str, cluster: &Cluster) {
     let text = fs::read_to_string(docs().join(page)).expect("a page");
     let steps = steps(&text);
     let script = shell_script(&steps);
-    let ran = Cli::finish(shell(cluster, &script), b"").await;
+    let mut ran = Cli::finish(shell(cluster, &script), b"").await;
+    // Where the pages' cluster would listen.
+    let address = cluster.address();
+    let ip = address.split(':').next().expect("an address");
+    ran.stdout = ran.stdout.replace(ip, "127.0.0.1");
     for (i, step) in steps.iter().enumerate() {
         let place = format!("docs/{page}:{}: {}", step.line, step.command);
         let (code, printed) = outcome(&ran.stdout, i).unwrap_or_else(|| {

@@ -56,11 +56,15 @@ impl Controller {
     }
 
     fn with_reason(&self, mut vm: Vm, viewer: Option<&Name>) -> Vm {
-        if placement::waits(&vm)
-            && let Some(reason) = self.placer().explain(vm.metadata.uid, viewer)
-        {
-            vm.status.message = reason.sentence;
-            vm.status.fix = Some(reason.fix).filter(|f| !f.is_empty());
+        if !placement::waits(&vm) {
+            return vm;
+        }
+        match self.placer().explain(vm.metadata.uid, viewer) {
+            Some(reason) => {
+                vm.status.message = reason.sentence;
+                vm.status.fix = Some(reason.fix).filter(|f| !f.is_empty());
+            }
+            None => vm.status.message = placement::HAS_ROOM.into(),
         }
         vm
     }
@@ -75,8 +79,11 @@ impl Controller {
     /// Where a VM of this spec would go now. Makes nothing.
     pub fn preview_vm(&self, project: &Name, new: NewObject<VmSpec>) -> Result<PlacementPreview> {
         let (vm, image) = self.new_vm(project, new)?;
-        let needed = Needed::of(&vm, &image);
-        Ok(match self.placer().preview(&vm, &needed) {
+        Ok(self.foresee(&vm, &image))
+    }
+
+    fn foresee(&self, vm: &Vm, image: &Image) -> PlacementPreview {
+        match self.placer().preview(vm, &Needed::of(vm, image)) {
             Ok(worker) => {
                 let name = self.view().by_uid::<api::Worker>(worker).map(|w| w.metadata.name.clone());
                 PlacementPreview { worker: name, pending: None, fix: None }
@@ -86,24 +93,28 @@ impl Controller {
                 pending: Some(reason.sentence),
                 fix: Some(reason.fix).filter(|f| !f.is_empty()),
             },
-        })
+        }
     }
 
-    /// Makes a VM.
+    /// Makes a VM. The answer says why it waits as far as that was known before it was made: a repeated request gets
+    /// the same one.
     pub async fn create_vm(&self, caller: &Caller, project: &Name, new: NewObject<VmSpec>) -> Result<Vm> {
         if let Some(answer) = self.writer().replay(caller).await? {
-            return Ok(self.with_reason(answer, Some(project)));
+            return Ok(answer);
         }
-        let (vm, image) = self.new_vm(project, new)?;
+        let (mut vm, image) = self.new_vm(project, new)?;
+        if placement::waits(&vm) {
+            let foreseen = self.foresee(&vm, &image);
+            vm.status.message = foreseen.pending.unwrap_or_else(|| placement::HAS_ROOM.into());
+            vm.status.fix = foreseen.fix;
+        }
         let keys = seal_keys(self.writer().seal(), vm.metadata.uid, &new_keys()?)?;
-        let made = self
-            .commit_new(caller, vm, Some(&keys), |change| {
-                change.require(&kind::key::<Project>(None, project.as_str()));
-                change.require(&kind::key_of(&*image));
-                Ok(())
-            })
-            .await?;
-        Ok(self.with_reason(made, Some(project)))
+        self.commit_new(caller, vm, Some(&keys), |change| {
+            change.require(&kind::key::<Project>(None, project.as_str()));
+            change.require(&kind::key_of(&*image));
+            Ok(())
+        })
+        .await
     }
 
     /// Makes a VM be as this says: makes it, changes it, or finds it so already.

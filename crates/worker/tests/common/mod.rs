@@ -17,10 +17,13 @@ use worker::runtimes::{
 /// Translation on a busy machine is slow.
 pub const LONG: Duration = Duration::from_mins(1);
 
-/// The program with the processes that tests need.
+/// The program with the processes that tests need: beside this one, or, where cargo has a build directory apart, in the
+/// target directory.
 pub fn parts() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(2).unwrap().join("examples/parts")
+    let beside = own.ancestors().nth(2).unwrap().join("examples/parts");
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/debug/examples/parts");
+    if beside.exists() { beside } else { target }
 }
 
 /// A worker's state and an image.
