@@ -2,4 +2,5 @@
 
 pub mod connector;
 pub mod engine;
+pub mod ruby;
 pub mod session;

@@ -81,6 +81,15 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
     }
 }
 
+/// Ends a process group (see setpgid(2)) at once; one that is gone is not an error.
+pub fn kill_group(leader: u32) -> io::Result<()> {
+    let Some(leader) = pid_of(leader) else { return Ok(()) };
+    match rustix::process::kill_process_group(leader, Signal::KILL) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => other.map_err(io::Error::from),
+    }
+}
+
 /// Lets this process open as many files as it is allowed to ask for.
 pub fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
