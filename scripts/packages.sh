@@ -40,7 +40,11 @@ emulator_package() {
 
 plain_packages() {
   echo gcc libc6-dev make pkg-config ca-certificates binutils cpio lz4 xz-utils zstd openssh-client
-  if [[ $with_tests == yes ]]; then echo openssh-server genisoimage python3 git shellcheck curl iproute2 ruby busybox dropbear-bin sudo opendoas; fi
+  [[ $with_tests == yes ]] || return 0
+  echo openssh-server genisoimage python3 git shellcheck curl
+  echo busybox dropbear-bin sudo opendoas # nodes that are not Debian with sudo
+  echo iproute2 ruby                      # the tutorial of a system we replace
+  echo bubblewrap                         # code of others
 }
 
 # The backports of the Debian source that is configured, whatever mirror it names and however it is written.
