@@ -1,5 +1,5 @@
 //! A real sandbox, and hostile code in it. Needs root and bubblewrap, as the controller does for this.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests
+#![allow(clippy::unwrap_used, clippy::disallowed_macros)] // helpers of tests
 
 use base::{Error, Result, Secret};
 use parking_lot::Mutex;
