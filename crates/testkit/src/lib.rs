@@ -1,5 +1,6 @@
 //! Clusters, fakes and bounded waits for tests.
 
+pub mod dropbear;
 pub mod fake_http;
 pub mod fault_proxy;
 

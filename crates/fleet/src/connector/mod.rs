@@ -5,9 +5,11 @@ mod drive;
 mod gate;
 mod local;
 mod program;
+mod ssh;
 #[cfg(test)]
 mod tests;
 
+pub use self::ssh::{Login, Ssh, target};
 pub use channel::{Channels, Event, Reader, Started, Writer};
 pub use local::Local;
 
