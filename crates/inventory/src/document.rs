@@ -8,22 +8,43 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 use serde_saphyr::{Location, Spanned};
-use std::{fmt, fs, io, marker::PhantomData, path::Path};
+use std::{
+    fmt, fs, io,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+};
 
-/// Reads a file. An empty one is like `{}`.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text =
-        fs::read_to_string(path).map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
-    parse(path, &text)
+/// Where the files of a directory come from: the disk, or a commit.
+pub trait Files {
+    /// The text of a file of the directory; `None` where there is none.
+    fn text(&self, name: &str) -> Result<Option<String>>;
+    /// A file, as errors name it.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// The files of a directory as they are now.
+#[derive(Clone, Copy, Debug)]
+pub struct OnDisk<'a>(pub &'a Path);
+
+impl Files for OnDisk<'_> {
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        let path = self.path(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(format_args!("read {}", path.display()), &e)),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
 }
 
 /// Reads a file that need not be there.
-pub fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read_to_string(path) {
-        Ok(text) => parse(path, &text).map(Some),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io(format_args!("read {}", path.display()), &e)),
-    }
+pub fn read<T: DeserializeOwned>(files: &dyn Files, name: &str) -> Result<Option<T>> {
+    let Some(text) = files.text(name)? else { return Ok(None) };
+    parse(&files.path(name), &text).map(Some)
 }
 
 /// Reads the text of a file.

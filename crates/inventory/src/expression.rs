@@ -7,8 +7,8 @@
 //! - `KEY=~REGEXP`, `KEY!~REGEXP`: the expression matches it anywhere, or nowhere;
 //! - `KEY<N`, `KEY<=N`, `KEY>N`, `KEY>=N`: it is a number, and compares so.
 //!
-//! A value may stand in single or double quotes. A key with dots looks into maps. Where metadata has no such key, `name`,
-//! `platform`, `services` and `groups` are the node's own. The terms that say "not" are true where there is no value.
+//! A value may stand in single or double quotes. A key with dots looks into maps. Where metadata has no such key, it
+//! is looked for in the map `labels`, and `name`, `platform`, `services` and `groups` are the node's own. The terms that say "not" are true where there is no value.
 
 use crate::Node;
 use base::{Code, Error, Result};
@@ -80,6 +80,7 @@ fn look_up<'a>(node: &'a Node, key: &str) -> Option<Cow<'a, Value>> {
         let first = node.metadata.get(parts.next()?)?;
         parts.try_fold(first, |value, part| value.get(part))
     });
+    let found = found.or_else(|| node.metadata.get("labels")?.get(key));
     if let Some(value) = found {
         return (!value.is_null()).then_some(Cow::Borrowed(value));
     }

@@ -1,8 +1,16 @@
 //! From a fleet directory to its inventory.
 
-use crate::{FleetFile, Inventory, Platform, PlatformEntry, PlatformType, platform::Found, platform::yaml};
+use crate::{
+    FleetFile, Inventory, Platform, PlatformEntry, PlatformType,
+    platform::Found,
+    platform::yaml,
+    sources::{HostIp, Sources},
+};
 use base::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// What reading an inventory takes from the surroundings.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +23,9 @@ pub struct Options {
 pub async fn load(dir: &Path, options: &Options) -> Result<Inventory> {
     let file = FleetFile::read(dir)?;
     let entries: Vec<PlatformEntry> = file.section("platforms")?;
-    let mut inventory = Inventory::default();
+    let mut sources = Sources::new(file.section("metadata_masters")?);
+    sources.add(Arc::new(HostIp));
+    let mut inventory = Inventory { sources, ..Inventory::default() };
     for entry in entries {
         let (platform, place) = describe(&file, &entry, dir, options)?;
         if inventory.platforms.contains_key(&platform.name) {

@@ -1,6 +1,6 @@
 //! Nodes and what is known of them.
 
-use crate::PlatformType;
+use crate::{PlatformType, sources::Sources};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -61,7 +61,7 @@ pub struct Platform {
 }
 
 /// All nodes of a fleet directory, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// By name, in the order of strings: `web1`, `web10`, `web2`.
     pub nodes: BTreeMap<String, Node>,
@@ -69,4 +69,6 @@ pub struct Inventory {
     pub groups: BTreeMap<String, BTreeSet<String>>,
     /// The platforms, by name.
     pub platforms: BTreeMap<String, Platform>,
+    /// Who knows more of them.
+    pub(crate) sources: Sources,
 }

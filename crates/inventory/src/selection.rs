@@ -1,6 +1,6 @@
 //! Which nodes are meant: plain data, evaluated against an inventory.
 
-use crate::{Inventory, Node, Selector};
+use crate::{Expression, Inventory, Node, Selector};
 use base::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -24,10 +24,10 @@ impl Selection {
     }
 
     /// The nodes that are meant, in the order of their names as strings.
-    pub fn select<'a>(&self, inventory: &'a Inventory) -> Result<Vec<&'a Node>> {
-        let excluded = union(&self.exclude, inventory)?;
-        let limit = union(&self.limit, inventory)?;
-        let mut names = union(&self.include, inventory)?;
+    pub async fn select<'a>(&self, inventory: &'a Inventory) -> Result<Vec<&'a Node>> {
+        let excluded = union(&self.exclude, inventory).await?;
+        let limit = union(&self.limit, inventory).await?;
+        let mut names = union(&self.include, inventory).await?;
         names.retain(|n| !excluded.contains(n) && (self.limit.is_empty() || limit.contains(n)));
         if names.is_empty() && !self.allow_empty {
             return Err(self.nothing(inventory));
@@ -49,10 +49,30 @@ impl Selection {
     }
 }
 
-fn union<'a>(selectors: &[Selector], inventory: &'a Inventory) -> Result<BTreeSet<&'a str>> {
+impl Inventory {
+    /// The nodes that are meant, in the order of their names as strings. What expressions look at is fetched first, and
+    /// git is asked, where the selection needs it.
+    pub async fn choose(&mut self, selection: &Selection) -> Result<Vec<Node>> {
+        let all = [&selection.include, &selection.exclude, &selection.limit];
+        let expressions = all.into_iter().flatten().filter_map(|s| match s {
+            Selector::Where(expression) => Some(expression),
+            _ => None,
+        });
+        let keys: BTreeSet<String> = expressions.flat_map(Expression::keys).map(ToOwned::to_owned).collect();
+        for key in keys.iter().map(|key| key.split('.').next().unwrap_or(key)) {
+            if self.has_source_of(key) {
+                let names: Vec<String> = self.nodes.keys().cloned().collect();
+                self.fetch(key, names.iter().map(String::as_str)).await?;
+            }
+        }
+        Ok(selection.select(self).await?.into_iter().cloned().collect())
+    }
+}
+
+async fn union<'a>(selectors: &[Selector], inventory: &'a Inventory) -> Result<BTreeSet<&'a str>> {
     let mut names = BTreeSet::new();
     for selector in selectors {
-        names.append(&mut selector.names(inventory)?);
+        names.append(&mut selector.names(inventory).await?);
     }
     Ok(names)
 }

@@ -1,13 +1,13 @@
 //! One way to name nodes.
 
-use crate::{Expression, Inventory, Node, words::nearest};
+use crate::{Expression, GitChange, Inventory, Node, words};
 use base::{Error, Result};
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// One way to name nodes. As text: `web1`, `/web[13]/`, `service:web-hello`, `list:front` (or `group:`), `platform:lab`,
-/// `where:planet=Mars` (or just `planet=Mars`), `all`; `node:all` is a node that is called so.
+/// `where:planet=Mars` (or just `planet=Mars`), `git:PLATFORM:FROM:TO:FLAGS`, `all`; `node:all` is a node that is called so.
 #[derive(Clone, Debug)]
 pub enum Selector {
     /// Every node.
@@ -24,6 +24,8 @@ pub enum Selector {
     Platform(String),
     /// The nodes of which the expression is true.
     Where(Expression),
+    /// The nodes that a change in git concerns.
+    Impacted(GitChange),
 }
 
 impl Selector {
@@ -43,7 +45,7 @@ impl Selector {
     }
 
     /// The names of the nodes that it means. What it names must exist; an expression may be true of none.
-    pub fn names<'a>(&self, inventory: &'a Inventory) -> Result<BTreeSet<&'a str>> {
+    pub async fn names<'a>(&self, inventory: &'a Inventory) -> Result<BTreeSet<&'a str>> {
         let those = |keep: &dyn Fn(&Node) -> bool| -> BTreeSet<&'a str> {
             inventory.nodes.values().filter(|n| keep(n)).map(|n| n.name.as_str()).collect()
         };
@@ -74,6 +76,10 @@ impl Selector {
                 Err(unknown("there is no platform", name, inventory.platforms.keys()))
             }
             Selector::Where(expression) => Ok(those(&|n| expression.holds(n))),
+            Selector::Impacted(change) => {
+                let impact = inventory.impact(change).await?;
+                Ok(those(&|n| impact.nodes.contains(&n.name)))
+            }
         }
     }
 }
@@ -88,11 +94,7 @@ fn no_node(name: &str, inventory: &Inventory) -> Error {
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Error {
     let known: BTreeSet<&str> = known.map(String::as_str).collect();
-    let error = Error::not_found(format!("{what} '{name}'"));
-    match nearest(name, known) {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    words::hinted(Error::not_found(format!("{what} '{name}'")), name, known)
 }
 
 impl FromStr for Selector {
@@ -117,6 +119,7 @@ impl FromStr for Selector {
             Some(("list" | "group", rest)) => name(rest).map(Selector::List),
             Some(("platform", rest)) => name(rest).map(Selector::Platform),
             Some(("where" | "label", rest)) => rest.parse().map(Selector::Where),
+            Some(("git", rest)) => rest.parse().map(Selector::Impacted),
             _ if text.contains(['=', '!', '<', '>', ' ']) => text.parse().map(Selector::Where),
             _ => Selector::node(text),
         }
@@ -133,6 +136,7 @@ impl fmt::Display for Selector {
             Selector::List(name) => write!(f, "list:{name}"),
             Selector::Platform(name) => write!(f, "platform:{name}"),
             Selector::Where(expression) => write!(f, "where:{expression}"),
+            Selector::Impacted(change) => write!(f, "git:{change}"),
         }
     }
 }

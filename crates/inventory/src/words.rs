@@ -1,5 +1,7 @@
 //! Help for those who mistype.
 
+use base::Error;
+
 /// What to say about a word that is not known: the one that was meant perhaps, else a few of those there are.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
@@ -13,6 +15,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let few: Vec<&str> = known.iter().take(10).copied().collect();
     let more = if known.len() > few.len() { ", ..." } else { "" };
     Some(format!("known are {}{more}", few.join(", ")))
+}
+
+/// The error for a word that is not known, with what to say about it.
+pub fn hinted<'a>(error: Error, word: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
+    match nearest(word, known) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 #[cfg(test)]

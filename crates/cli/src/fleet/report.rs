@@ -37,7 +37,8 @@ struct Line {
 impl Report {
     pub async fn run(self, app: &App) -> Result {
         let mut inventory = self.dir.inventory().await?;
-        let nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        inventory.complete(&mut nodes, &["host_ip"]).await?;
         let lines: Vec<Line> = nodes.iter().map(Line::new).collect();
         if app.printer.format.is_data() {
             app.printer.value(&lines)?;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use clap::Args;
-use inventory::{Expression, Inventory, Node, Selection, Selector};
+use inventory::{Expression, GitChange, Inventory, Node, Selection, Selector};
 
 /// Which nodes. The spellings of Hybrid Platforms Conductor work too.
 #[derive(Args, Clone, Debug, Default)]
@@ -26,6 +26,9 @@ pub struct SelectionArgs {
     /// The nodes of which this is true: planet=Mars, 'os in (debian,ubuntu)', !retired
     #[arg(long = "where", value_name = "EXPR", visible_alias = "label", value_parser = expression)]
     pub expressions: Vec<Expression>,
+    /// The nodes that a change in git concerns; FROM is the default branch, TO the files as they are now
+    #[arg(long = "git-impact", value_name = "PLATFORM[:FROM[:TO[:min]]]", alias = "nodes-git-impact", value_parser = git_change)]
+    pub git_impacts: Vec<GitChange>,
     /// Leave these out: a node, /regexp/, service:S, list:L, platform:P, or an expression
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     pub exclude: Vec<Selector>,
@@ -40,7 +43,7 @@ pub struct SelectionArgs {
 impl SelectionArgs {
     /// The nodes, by name. No selector at all is an error.
     pub async fn choose(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
-        self.evaluate(self.selection(), inventory).await
+        Ok(inventory.choose(&self.selection()).await?)
     }
 
     /// The nodes, by name. No selector at all means every node, be there none.
@@ -50,12 +53,7 @@ impl SelectionArgs {
             selection.include.push(Selector::All);
             selection.allow_empty |= inventory.nodes.is_empty();
         }
-        self.evaluate(selection, inventory).await
-    }
-
-    #[allow(clippy::unused_async, clippy::unused_self)] // git and the sources of metadata will be asked here
-    async fn evaluate(&self, selection: Selection, inventory: &mut Inventory) -> Result<Vec<Node>> {
-        Ok(selection.select(inventory)?.into_iter().cloned().collect())
+        Ok(inventory.choose(&selection).await?)
     }
 
     /// As data.
@@ -66,6 +64,7 @@ impl SelectionArgs {
         include.extend(self.lists.iter().cloned().map(Selector::List));
         include.extend(self.platforms.iter().cloned().map(Selector::Platform));
         include.extend(self.expressions.iter().cloned().map(Selector::Where));
+        include.extend(self.git_impacts.iter().cloned().map(Selector::Impacted));
         let (exclude, limit) = (self.exclude.clone(), self.limit.clone());
         Selection { include, exclude, limit, allow_empty: self.allow_empty }
     }
@@ -76,6 +75,10 @@ fn node(text: &str) -> Result<Selector, String> {
 }
 
 fn expression(text: &str) -> Result<Expression, String> {
+    text.parse().map_err(|e| sentence(&e))
+}
+
+fn git_change(text: &str) -> Result<GitChange, String> {
     text.parse().map_err(|e| sentence(&e))
 }
 

@@ -6,7 +6,7 @@ mod groups;
 use super::Found;
 use crate::{
     Metadata, Node,
-    document::{self, Entries},
+    document::{self, Entries, Files, OnDisk},
 };
 use base::{Error, Result};
 use groups::Groups;
@@ -33,20 +33,27 @@ struct Defaults {
     services: Option<Vec<String>>,
 }
 
-/// Reads the directory. Without an `inventory.yaml` it has no nodes.
+/// The files that say which nodes there are and what they have.
+pub const FILES: [&str; 3] = [NODES, groups::FILE, DEFAULTS];
+
+/// Reads the directory.
 pub fn read(dir: &Path) -> Result<Found> {
     if !dir.is_dir() {
         return Err(Error::not_found(format!("there is no directory {}", dir.display())));
     }
-    let file = dir.join(NODES);
-    let entries: Entries<Option<Entry>> = document::read_optional(&file)?.unwrap_or_default();
-    let defaults: Defaults = document::read_optional(&dir.join(DEFAULTS))?.unwrap_or_default();
+    read_files(&OnDisk(dir))
+}
+
+/// Reads its files, wherever they come from. Without an `inventory.yaml` there are no nodes.
+pub fn read_files(files: &dyn Files) -> Result<Found> {
+    let entries: Entries<Option<Entry>> = document::read(files, NODES)?.unwrap_or_default();
+    let defaults: Defaults = document::read(files, DEFAULTS)?.unwrap_or_default();
     let names: BTreeSet<&str> = entries.0.iter().map(|(name, _)| name.value.as_str()).collect();
-    let mut groups = Groups::read(dir, &names)?;
+    let mut groups = Groups::read(files, &names)?;
     let mut nodes = Vec::new();
     for (name, entry) in entries.0 {
         let entry = entry.unwrap_or_default();
-        let origin = document::place(&file, name.referenced);
+        let origin = document::place(&files.path(NODES), name.referenced);
         for group in entry.groups.into_iter().flatten() {
             groups.add(&group, &name.value).map_err(|e| e.at(origin.as_str()))?;
         }

@@ -5,8 +5,8 @@
 
 use crate::{
     Metadata, Selector,
-    document::{self, Entries},
-    words::nearest,
+    document::{self, Entries, Files},
+    words,
 };
 use base::{Error, Result};
 use serde::Deserialize;
@@ -14,10 +14,11 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-const FILE: &str = "groups.yaml";
+/// Its name.
+pub const FILE: &str = "groups.yaml";
 
 /// A group, as the file has it.
 #[derive(Debug, Default, Deserialize)]
@@ -60,9 +61,9 @@ pub struct Inherited {
 
 impl Groups {
     /// Reads the file, if there is one, and checks that what it names exists.
-    pub fn read(dir: &Path, nodes: &BTreeSet<&str>) -> Result<Self> {
-        let path = dir.join(FILE);
-        let entries: Entries<Option<Entry>> = document::read_optional(&path)?.unwrap_or_default();
+    pub fn read(files: &dyn Files, nodes: &BTreeSet<&str>) -> Result<Self> {
+        let path = files.path(FILE);
+        let entries: Entries<Option<Entry>> = document::read(files, FILE)?.unwrap_or_default();
         let names: BTreeSet<String> = entries.0.iter().map(|(name, _)| name.value.clone()).collect();
         let mut groups = Groups { path, groups: BTreeMap::new() };
         for (name, entry) in entries.0 {
@@ -100,10 +101,7 @@ impl Groups {
     ) -> Error {
         let place = document::place(&self.path, name.referenced);
         let error = Error::invalid(place, format!("there is no {what} '{}'", name.value));
-        match nearest(&name.value, known) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
+        words::hinted(error, &name.value, known)
     }
 
     /// Puts a node into a group that an entry of the inventory names. It need not be in the file.

@@ -1,0 +1,70 @@
+//! Addresses by name resolution, as this host does it (/etc/hosts, DNS, ...).
+
+use super::{Answers, Source};
+use crate::Node;
+use base::Result;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use serde_json::Value;
+use std::{net::IpAddr, time::Duration};
+
+/// Lookups at a time.
+const AT_ONCE: usize = 32;
+/// For a node without an address there is nothing better than to wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// For one that has an address, the answer is only compared with it.
+const COMPARING: Duration = Duration::from_secs(2);
+
+/// `host_ip` from `hostname`, or from the node's name where it has neither. A name that cannot be resolved gives none.
+#[derive(Clone, Copy, Debug)]
+pub struct HostIp;
+
+impl Source for HostIp {
+    fn name(&self) -> &'static str {
+        "resolver"
+    }
+
+    fn property(&self) -> &'static str {
+        "host_ip"
+    }
+
+    fn ask<'a>(&'a self, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>> {
+        let lookups = nodes.iter().filter_map(|node| {
+            let (host, limit) = question(node)?;
+            Some(async move { Some((node.name.clone(), addresses(host, limit).await?)) })
+        });
+        let lookups: Vec<_> = lookups.collect();
+        async { Ok(stream::iter(lookups).buffer_unordered(AT_ONCE).filter_map(async |a| a).collect().await) }
+            .boxed()
+    }
+}
+
+/// The name to look up, and how long to wait.
+fn question(node: &Node) -> Option<(&str, Duration)> {
+    if node.flag("local_node") {
+        return None;
+    }
+    match (node.text("hostname"), node.metadata.contains_key("host_ip")) {
+        (Some(hostname), true) => Some((hostname, COMPARING)),
+        (None, true) => None,
+        (hostname, false) => Some((hostname.unwrap_or(&node.name), PATIENCE)),
+    }
+}
+
+async fn addresses(host: &str, limit: Duration) -> Option<Vec<Value>> {
+    let lookup = rt::clock::timeout(limit, host, tokio::net::lookup_host((host, 0))).await;
+    let mut found: Vec<IpAddr> = match lookup {
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+        Ok(Err(e)) => {
+            tracing::debug!(host, error = %e, "not resolved");
+            return None;
+        }
+        Err(e) => {
+            tracing::warn!(host, error = %e, "not resolved");
+            return None;
+        }
+    };
+    // A node is reached at one address: IPv4 where both are there, as most inventories write it.
+    found.sort_by_key(IpAddr::is_ipv6);
+    found.dedup();
+    Some(found.into_iter().map(|ip| ip.to_string().into()).collect())
+}
