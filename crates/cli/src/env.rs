@@ -9,6 +9,12 @@ pub fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
 }
 
+/// All variables that are text, for sources of secrets.
+pub fn all() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 fn base_dir(variable: &str, below_home: &str) -> Result<PathBuf> {
     // The specification says that relative paths are to be ignored.
     if let Some(dir) = var(variable).map(PathBuf::from).filter(|p| p.is_absolute()) {

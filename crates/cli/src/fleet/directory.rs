@@ -29,7 +29,6 @@ impl FleetDir {
     }
 
     /// Its `hostler.yaml`, for the sections that a verb needs.
-    #[allow(dead_code)] // for the verbs that come
     pub fn file(&self) -> Result<FleetFile> {
         Ok(FleetFile::read(&self.path()?)?)
     }
