@@ -9,6 +9,7 @@ mod guest;
 mod http;
 mod process;
 mod seeded;
+mod shell;
 mod terminal;
 
 pub use cli::{Cli, Ran};
@@ -17,6 +18,7 @@ pub use guest::{guest_image, skip};
 pub use http::{Answer, Ask, Event, Events, Http};
 pub use process::{Process, alive, processes_under};
 pub use seeded::Seeded;
+pub use shell::Shell;
 pub use terminal::Terminal;
 
 use std::{future::Future, time::Duration};

@@ -4,11 +4,15 @@
 //! [`directory::FleetDir`], [`selection::SelectionArgs`], [`ssh::SshArgs`], [`secrets::SecretsArgs`].
 
 pub mod directory;
+mod import;
+mod links;
 pub mod node;
 pub mod report;
 pub mod secrets;
 pub mod selection;
 pub mod ssh;
+
+pub use links::meant;
 
 use crate::{Result, app::App};
 use clap::Subcommand;
@@ -19,6 +23,9 @@ pub enum Verb {
     /// Nodes of a fleet
     #[command(subcommand, visible_alias = "nodes")]
     Node(node::Command),
+    /// Fleet directories, also those of Hybrid Platforms Conductor
+    #[command(subcommand)]
+    Fleet(Directories),
     /// The nodes of a fleet and what is known of them, as a table
     Report(report::Report),
     /// Secrets of a fleet: their names, never their values
@@ -26,11 +33,30 @@ pub enum Verb {
     Secret(secrets::Command),
 }
 
+/// Fleet directories.
+#[derive(Debug, Subcommand)]
+pub enum Directories {
+    /// Make hostler.yaml from hpc_config.rb
+    Import(import::Import),
+    /// Make run, deploy, report and the others as that system calls them
+    Links(links::Links),
+}
+
+impl Directories {
+    async fn run(self, app: &App) -> Result {
+        match self {
+            Directories::Import(import) => import.run(app).await,
+            Directories::Links(links) => links.run(app),
+        }
+    }
+}
+
 impl Verb {
     /// Runs it.
     pub async fn run(self, app: &App) -> Result {
         match self {
             Verb::Node(command) => command.run(app).await,
+            Verb::Fleet(directories) => directories.run(app).await,
             Verb::Report(report) => report.run(app).await,
             Verb::Secret(command) => command.run(app).await,
         }

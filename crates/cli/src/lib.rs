@@ -37,6 +37,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> 
         return code;
     }
     let args: Vec<OsString> = args.into_iter().collect();
+    let args = match fleet::meant(&args) {
+        Some(Ok(meant)) => meant,
+        Some(Err(failure)) => return finish(&App::new(args::Global::default()), Err(failure)),
+        None => args,
+    };
     match args::parse(args.iter().cloned()) {
         Ok(cli) => run(cli, daemons),
         Err(e) => misused(&args, &e),

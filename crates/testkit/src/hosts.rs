@@ -205,10 +205,12 @@ impl Host {
     }
 }
 
-/// The addresses belong to this network alone, so that they can be the same in each.
+/// As in Docker's usual network: the operator is its router. They are known to this network alone, so that they can be
+/// the same in each.
 fn address(number: usize) -> Ipv4Addr {
-    let [high, low] = u16::try_from(number + 1).unwrap_or(u16::MAX).to_be_bytes();
-    Ipv4Addr::new(10, 20, high, low)
+    let last = if number == 0 { 1 } else { number + 3 };
+    let [high, low] = u16::try_from(last).unwrap_or(u16::MAX).to_be_bytes();
+    Ipv4Addr::new(172, 17, high, low)
 }
 
 async fn write_files(dir: &Path, names: &[&str]) -> Result<()> {

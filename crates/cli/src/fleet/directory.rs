@@ -4,7 +4,7 @@ use crate::{Result, env};
 use base::Error;
 use clap::Args;
 use inventory::{FleetFile, Inventory, Options};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Which fleet directory.
 #[derive(Args, Clone, Debug, Default)]
@@ -41,5 +41,10 @@ impl FleetDir {
 
 /// What reading an inventory takes from the surroundings.
 fn options() -> Options {
-    Options { home: env::var("HOME").map(|h| Path::new(&h).to_owned()) }
+    Options { home: home() }
+}
+
+/// The user's home.
+pub fn home() -> Option<PathBuf> {
+    env::var("HOME").map(PathBuf::from)
 }

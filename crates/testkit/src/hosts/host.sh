@@ -24,7 +24,7 @@ for path in "$@"; do
   mount --rbind "$path" ".$path"
 done
 
-hostname "$name"
+echo "$name" >/proc/sys/kernel/hostname # hostname(1) refuses underscores
 echo "$name" >etc/hostname
 cp "$files/hosts" etc/hosts
 mkdir -m 700 root/.ssh

@@ -1,0 +1,152 @@
+//! From the lines of `hpc_config.rb` to the sections of `hostler.yaml`.
+
+use super::place;
+use fleet::ruby::Statement;
+use serde::Serialize;
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt, path::Path};
+
+/// `hostler.yaml`.
+#[derive(Debug, Default, Serialize)]
+pub struct Document {
+    platforms: Vec<Platform>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata_masters: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Platform {
+    name: String,
+    r#type: &'static str,
+    path: String,
+}
+
+/// A line that is not in it, or only in part.
+#[derive(Debug, Serialize)]
+pub struct Left {
+    place: String,
+    word: String,
+    why: String,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.place, self.word, self.why)
+    }
+}
+
+/// What a line became: nothing is left of it, or this.
+type Verdict = Result<(), String>;
+
+/// Carries over what can be. Every line ends up in the document or in the list.
+pub fn carry(said: &[Statement], dir: &Path, home: Option<&Path>) -> (Document, Vec<Left>) {
+    let mut document = Document::default();
+    let mut left = Vec::new();
+    for statement in said {
+        if let Err(why) = document.add(statement, dir, home) {
+            let place = place::written(Path::new(&statement.place), dir, home);
+            left.push(Left { place, word: statement.word.clone(), why });
+        }
+    }
+    (document, left)
+}
+
+impl Document {
+    fn add(&mut self, statement: &Statement, dir: &Path, home: Option<&Path>) -> Verdict {
+        let argument = statement.arguments.first().unwrap_or(&Value::Null);
+        match statement.word.as_str() {
+            "platform" => self.platform(argument, dir, home),
+            "master_cmdbs" => self.masters(argument, statement),
+            "sudo_for" => sudo(argument),
+            "send_logs_to" => only_default(statement, "remote_fs", "logs are kept on the node and here"),
+            "read_secrets_from" => {
+                only_default(statement, "cli", "name the sources in the section `secrets`")
+            }
+            word => Err(without(word).to_owned()),
+        }
+    }
+
+    fn platform(&mut self, given: &Value, dir: &Path, home: Option<&Path>) -> Verdict {
+        let text = |key: &str| given.get(key).and_then(Value::as_str);
+        let r#type = match text("type") {
+            Some("yaml_inventory") => "yaml",
+            other => return Err(format!("there are no platforms of type {} yet", other.unwrap_or_default())),
+        };
+        let (path, left) = match (text("path"), text("git")) {
+            (Some(path), _) => (dir.join(path), Ok(())),
+            (None, Some(url)) => {
+                let name = text("name").map_or_else(|| place::name_of_remote(url), ToOwned::to_owned);
+                let path = dir.join("cloned_platforms").join(name);
+                let branch = text("branch").unwrap_or("master");
+                let clone = format!("git clone --branch {branch} {url} {}", path.display());
+                let left = format!("repositories are not cloned by hostler; do it once: {clone}");
+                (path.clone(), if path.is_dir() { Ok(()) } else { Err(left) })
+            }
+            (None, None) => return Err("it says neither path nor git".into()),
+        };
+        let name = text("name").map_or_else(|| place::name_of(&path), ToOwned::to_owned);
+        self.platforms.push(Platform { name, r#type, path: place::written(&path, dir, home) });
+        left
+    }
+
+    /// `{source: [properties]}` becomes `{property: source}`.
+    fn masters(&mut self, given: &Value, statement: &Statement) -> Verdict {
+        if !statement.nodes.is_empty() {
+            return Err("a master is for all nodes".into());
+        }
+        let mut unknown = Vec::new();
+        for (source, properties) in given.as_object().into_iter().flatten() {
+            let ours = match source.as_str() {
+                "host_ip" => "resolver",
+                "platform_handler" | "platform_handlers" => "inventory",
+                _ => {
+                    unknown.push(source.as_str());
+                    continue;
+                }
+            };
+            let several = properties.as_array().cloned().unwrap_or_else(|| vec![properties.clone()]);
+            for property in several.iter().filter_map(Value::as_str) {
+                self.metadata_masters.insert(property.to_owned(), ours.to_owned());
+            }
+        }
+        match unknown[..] {
+            [] => Ok(()),
+            _ => Err(format!("there is no source of metadata called {}", unknown.join(", "))),
+        }
+    }
+}
+
+/// The usual way to become another user needs no word.
+fn sudo(given: &Value) -> Verdict {
+    let usual = |user: &str| {
+        let said = given.get(user).and_then(Value::as_str);
+        said.is_some_and(|said| said == "sudo" || said == format!("sudo -u {user}"))
+    };
+    if usual("root") && usual("somebody") {
+        return Ok(());
+    }
+    let said = given.get("root").and_then(Value::as_str).unwrap_or_default();
+    Err(format!("only plain sudo is known, not `{said}`"))
+}
+
+fn only_default(statement: &Statement, default: &str, why: &str) -> Verdict {
+    let others = statement.arguments.iter().filter_map(Value::as_str).filter(|name| *name != default);
+    let others: Vec<&str> = others.collect();
+    if others.is_empty() { Ok(()) } else { Err(format!("{}: {why}", others.join(", "))) }
+}
+
+/// Why a word is not carried over.
+fn without(word: &str) -> &'static str {
+    match word {
+        "gateway" | "transform_ssh_connection" => {
+            "write it as Host, ProxyJump and User in an SSH configuration, and name that by --ssh-config"
+        }
+        "set_metadata" => "write it into inventory.yaml, groups.yaml or defaults.yaml of the platform",
+        "credentials_for" | "use_kpscript_from" | "secrets_from_keepass" | "secrets_from_thycotic" => {
+            "name the source in the section `secrets`"
+        }
+        "packaging_timeout" => "nothing is packaged, so nothing has to be waited for",
+        "require" => "the library is not here; what it is for is listed where it is used",
+        _ => "there is nothing like it yet",
+    }
+}
