@@ -1,6 +1,7 @@
 //! The environment and the places that it names (XDG Base Directory Specification, on Linux and macOS alike).
 
 use base::{Error, Result};
+use ssh::config::Surroundings;
 use std::path::PathBuf;
 
 /// A variable, unless it is empty.
@@ -9,7 +10,7 @@ pub fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
 }
 
-/// All variables that are text, for sources of secrets.
+/// All variables that are text.
 pub fn all() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -35,6 +36,31 @@ pub fn config_file() -> Result<PathBuf> {
 /// `$XDG_STATE_HOME/hostler/{part}`: the state of a `dev` cluster, a controller, a worker.
 pub fn state_dir(part: &str) -> Result<PathBuf> {
     Ok(base_dir("XDG_STATE_HOME", ".local/state")?.join(part))
+}
+
+/// Who and where we are, as SSH wants to know it.
+pub fn surroundings() -> Surroundings {
+    let uid = rustix::process::getuid().as_raw();
+    let (user, home) = account(uid).unwrap_or_default();
+    let name = Some(user).filter(|u| !u.is_empty()).or_else(|| var("LOGNAME")).or_else(|| var("USER"));
+    Surroundings {
+        home: PathBuf::from(var("HOME").unwrap_or(home)),
+        user: name.unwrap_or_default(),
+        uid,
+        host: rt::host::hostname(),
+        agent: var("SSH_AUTH_SOCK").map(PathBuf::from),
+        environment: all().collect(),
+    }
+}
+
+/// The name and the home of a user, where a file of passwd(5) knows it.
+fn account(uid: u32) -> Option<(String, String)> {
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    accounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let ours = fields.get(2)?.parse() == Ok(uid);
+        ours.then(|| Some((fields.first()?.to_string(), fields.get(5)?.to_string())))?
+    })
 }
 
 /// The command line, for completion, which has a way of its own with it.

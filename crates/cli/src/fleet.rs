@@ -7,6 +7,7 @@ pub mod directory;
 mod import;
 mod links;
 pub mod node;
+pub mod pool;
 pub mod report;
 pub mod secrets;
 pub mod selection;

@@ -2,10 +2,7 @@
 
 use crate::{directory::FILE, document, words::nearest};
 use base::{Error, Result};
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_saphyr::Spanned;
 use std::{
     fs,
@@ -14,7 +11,7 @@ use std::{
 
 /// The sections there are. Each is read into a type of the crate that it steers, by [`FleetFile::section`].
 const SECTIONS: &[&str] =
-    &["platforms", "metadata_masters", "ssh", "policies", "secrets", "schedules", "tests"];
+    &["platforms", "assign", "metadata_masters", "ssh", "policies", "secrets", "schedules", "tests"];
 
 /// The file, read and checked as far as the names of its sections.
 #[derive(Clone, Debug)]
@@ -22,35 +19,6 @@ pub struct FleetFile {
     /// Where it is.
     pub path: PathBuf,
     text: String,
-}
-
-/// What kind of place nodes come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlatformType {
-    /// A directory with `inventory.yaml`.
-    Yaml,
-}
-
-impl PlatformType {
-    /// As in `hostler.yaml`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PlatformType::Yaml => "yaml",
-        }
-    }
-}
-
-/// One entry of the section `platforms`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlatformEntry {
-    /// Its name; without one, the last part of its path.
-    pub name: Option<Spanned<String>>,
-    /// What kind it is.
-    pub r#type: Spanned<PlatformType>,
-    /// Where it is, relative to the fleet directory. `~/` is the user's home.
-    pub path: Option<Spanned<String>>,
 }
 
 impl FleetFile {

@@ -1,5 +1,6 @@
 //! Nodes, their metadata and services, from platforms of several kinds; selectors.
 
+mod assign;
 mod directory;
 pub mod document;
 mod expression;
@@ -16,10 +17,11 @@ mod words;
 
 pub use directory::find;
 pub use expression::Expression;
-pub use fleet_file::{FleetFile, PlatformEntry, PlatformType};
+pub use fleet_file::FleetFile;
 pub use impact::{GitChange, Impact};
 pub use load::{Options, load};
 pub use node::{Inventory, Metadata, Node, Platform};
+pub use platform::{PlatformEntry, PlatformType, pool::Pool};
 pub use selection::Selection;
 pub use selector::Selector;
 pub use sources::{Answers, Source};

@@ -8,8 +8,10 @@ use std::{
     path::PathBuf,
 };
 
-/// What is known of a node, by name. The names that connect are `hostname`, `host_ip`, `ssh_port`, `ssh_user`,
-/// `local_node`; all others are the user's.
+/// What is known of a node, by name. What connects is `local_node`, `vm` (`name.project`), `docker` (a container), and for
+/// SSH `hostname`, `host_ip`, `ssh_port`, `ssh_user`, `ssh_private_key_file`, `gateway` (`[USER@]HOST[:PORT]`, several with
+/// commas), `gateway_user`, `ssh_options` (keywords of ssh_config(5) with their values), `ssh_alias` (the name that the SSH
+/// configuration knows), `ssh_config` (a file that counts instead of the usual ones) and `host_keys`. All else is the user's.
 pub type Metadata = BTreeMap<String, Value>;
 
 /// Anything that commands run on.

@@ -1,9 +1,72 @@
 //! The kinds of places that nodes come from, one module each.
 
+pub mod pool;
+pub mod ssh_config;
 pub mod yaml;
 
 use crate::Node;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What kind of place nodes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlatformType {
+    /// A directory with `inventory.yaml`.
+    Yaml,
+    /// The hosts that an SSH configuration names.
+    SshConfig,
+    /// The VMs of a controller.
+    Pool,
+}
+
+impl PlatformType {
+    /// As in `hostler.yaml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PlatformType::Yaml => "yaml",
+            PlatformType::SshConfig => "ssh-config",
+            PlatformType::Pool => "pool",
+        }
+    }
+
+    /// Whether it needs a path.
+    pub(crate) fn needs_path(self) -> bool {
+        self == PlatformType::Yaml
+    }
+
+    /// The fields besides `name` and `type` that its entries may have.
+    pub(crate) fn fields(self) -> &'static [&'static str] {
+        match self {
+            PlatformType::Yaml | PlatformType::SshConfig => &["path"],
+            PlatformType::Pool => &["project"],
+        }
+    }
+}
+
+/// One entry of the section `platforms`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformEntry {
+    /// Its name; without one, the last part of its path, or else its type.
+    pub name: Option<Spanned<String>>,
+    /// What kind it is.
+    pub r#type: Spanned<PlatformType>,
+    /// Where it is, relative to the fleet directory. `~/` is the user's home.
+    pub path: Option<Spanned<String>>,
+    /// The project whose VMs are meant; without one, that of the command line.
+    pub project: Option<Spanned<String>>,
+}
+
+impl PlatformEntry {
+    /// The fields that are given, besides `name` and `type`.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &Spanned<String>)> {
+        [("path", &self.path), ("project", &self.project)]
+            .into_iter()
+            .filter_map(|(name, field)| Some((name, field.as_ref()?)))
+    }
+}
 
 /// What a platform has. Its nodes do not know its name yet.
 #[derive(Debug, Default)]

@@ -19,10 +19,15 @@ use std::{
 
 /// The name under which the inventory itself can be a master.
 pub const INVENTORY: &str = "inventory";
+/// The name under which the section `assign` can be a master.
+pub const ASSIGN: &str = "assign";
 
 /// What a source knows of some nodes, by name: the values that may be, the best first. A node of which it knows nothing
 /// is left out.
 pub type Answers = BTreeMap<String, Vec<Value>>;
+
+/// A source, and what it says of one node.
+pub(crate) type Heard = (&'static str, Vec<Value>);
 
 /// A source of one property.
 pub trait Source: Send + Sync {
@@ -61,7 +66,7 @@ impl Sources {
     fn master(&self, property: &str) -> Result<Option<&str>> {
         let Some(master) = self.masters.0.get(property) else { return Ok(None) };
         let of_it = self.all.iter().filter(|s| s.property() == property).map(|s| s.name());
-        let known: Vec<&str> = of_it.chain([INVENTORY]).collect();
+        let known: Vec<&str> = of_it.chain([INVENTORY, ASSIGN]).collect();
         if known.contains(&master.as_str()) {
             return Ok(Some(master));
         }
@@ -89,28 +94,34 @@ impl Inventory {
         property: &str,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<()> {
-        let master = self.sources.master(property)?.map(ToOwned::to_owned);
-        let master = master.as_deref();
+        let master = self.sources.master(property)?;
         let mut open: BTreeSet<&str> = names.into_iter().collect();
         open.retain(|name| !self.sources.asked.contains(&(property.to_owned(), (*name).to_owned())));
         let mut nodes: Vec<&Node> = open.iter().filter_map(|name| self.nodes.get(*name)).collect();
-        if master == Some(INVENTORY) {
+        if matches!(master, Some(INVENTORY | ASSIGN)) {
             nodes.retain(|node| !node.metadata.contains_key(property));
         }
-        let mut heard: BTreeMap<String, Vec<(&'static str, Vec<Value>)>> = BTreeMap::new();
+        let mut heard: BTreeMap<String, Vec<Heard>> = BTreeMap::new();
         for source in self.sources.all.iter().filter(|s| s.property() == property) {
             for (name, values) in source.ask(&nodes).await? {
                 heard.entry(name).or_default().push((source.name(), values));
             }
         }
         for (name, answers) in heard {
-            if let Some(node) = self.nodes.get_mut(&name) {
-                settle(node, property, &answers, master)?;
-            }
+            self.hear(&name, property, &answers)?;
         }
         let asked = open.into_iter().map(|name| (property.to_owned(), name.to_owned()));
         self.sources.asked.extend(asked);
         Ok(())
+    }
+
+    /// Takes what sources say of a property of a node.
+    pub(crate) fn hear(&mut self, name: &str, property: &str, answers: &[Heard]) -> Result<()> {
+        let master = self.sources.master(property)?;
+        match self.nodes.get_mut(name) {
+            Some(node) => settle(node, property, answers, master),
+            None => Ok(()),
+        }
     }
 
     /// Fetches properties of these nodes, and takes all that is known of them now.
@@ -133,12 +144,7 @@ impl Inventory {
 }
 
 /// Takes what the master says, else what all say.
-fn settle(
-    node: &mut Node,
-    property: &str,
-    answers: &[(&'static str, Vec<Value>)],
-    master: Option<&str>,
-) -> Result<()> {
+fn settle(node: &mut Node, property: &str, answers: &[Heard], master: Option<&str>) -> Result<()> {
     let own = node.metadata.get(property).map(|value| (INVENTORY, std::slice::from_ref(value)));
     let heard = answers.iter().map(|(source, values)| (*source, values.as_slice()));
     let all: Vec<(&str, &[Value])> = own.into_iter().chain(heard).filter(|(_, v)| !v.is_empty()).collect();

@@ -1,10 +1,11 @@
 //! Which fleet directory.
 
-use crate::{Result, env};
+use super::{pool::ControllerPool, ssh::SshArgs};
+use crate::{Result, app::App, env};
 use base::Error;
 use clap::Args;
 use inventory::{FleetFile, Inventory, Options};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// Which fleet directory.
 #[derive(Args, Clone, Debug, Default)]
@@ -33,15 +34,12 @@ impl FleetDir {
         Ok(FleetFile::read(&self.path()?)?)
     }
 
-    /// Its inventory.
-    pub async fn inventory(&self) -> Result<Inventory> {
-        Ok(inventory::load(&self.path()?, &options()).await?)
+    /// Its inventory. Where the controller's VMs or an SSH configuration are nodes too, they are asked.
+    pub async fn inventory(&self, app: &App, ssh: &SshArgs) -> Result<Inventory> {
+        let pool = Arc::new(ControllerPool::new(app));
+        let options = Options { me: env::surroundings(), ssh_files: ssh.files(), pool: Some(pool) };
+        Ok(inventory::load(&self.path()?, &options).await?)
     }
-}
-
-/// What reading an inventory takes from the surroundings.
-fn options() -> Options {
-    Options { home: home() }
 }
 
 /// The user's home.

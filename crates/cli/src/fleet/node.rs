@@ -1,6 +1,6 @@
 //! `hostler node`.
 
-use super::{directory::FleetDir, selection::SelectionArgs};
+use super::{directory::FleetDir, selection::SelectionArgs, ssh::SshArgs};
 use crate::{
     Result,
     app::App,
@@ -71,12 +71,12 @@ impl Command {
     pub async fn run(self, app: &App) -> Result {
         match self {
             Command::List { dir, selection } => {
-                let mut inventory = dir.inventory().await?;
+                let mut inventory = dir.inventory(app, &SshArgs::default()).await?;
                 let nodes = selection.choose_or_all(&mut inventory).await?;
                 rows::list(app, &nodes, None, "nodes")?;
             }
             Command::Show { names, dir } => {
-                let mut inventory = dir.inventory().await?;
+                let mut inventory = dir.inventory(app, &SshArgs::default()).await?;
                 let nodes = names.into_iter().map(inventory::Selector::Node).collect();
                 let selection = SelectionArgs { nodes, ..SelectionArgs::default() };
                 show(app, &selection.choose(&mut inventory).await?)?;

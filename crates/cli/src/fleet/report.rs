@@ -1,6 +1,6 @@
 //! `hostler report`: the nodes and what is known of them, as the table that Hybrid Platforms Conductor prints.
 
-use super::{directory::FleetDir, selection::SelectionArgs};
+use super::{directory::FleetDir, selection::SelectionArgs, ssh::SshArgs};
 use crate::{Result, app::App, bordered, failure::OK};
 use clap::Args;
 use inventory::Node;
@@ -36,7 +36,7 @@ struct Line {
 
 impl Report {
     pub async fn run(self, app: &App) -> Result {
-        let mut inventory = self.dir.inventory().await?;
+        let mut inventory = self.dir.inventory(app, &SshArgs::default()).await?;
         let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
         inventory.complete(&mut nodes, &["host_ip"]).await?;
         let lines: Vec<Line> = nodes.iter().map(Line::new).collect();

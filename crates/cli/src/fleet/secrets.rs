@@ -1,4 +1,4 @@
-//! `hostler secret`, and the flag by which every verb that uses secrets takes more of them.
+//! The noun `secret`, and the flag by which every verb that uses secrets takes more of them.
 
 use super::directory::FleetDir;
 use crate::{

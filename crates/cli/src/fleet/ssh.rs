@@ -2,6 +2,7 @@
 
 use crate::env;
 use clap::Args;
+use ssh::config::Files;
 use std::path::PathBuf;
 
 /// How nodes are reached by SSH.
@@ -17,6 +18,12 @@ pub struct SshArgs {
 }
 
 impl SshArgs {
+    /// The configuration that counts, by the flag or by the environment.
+    pub fn files(&self) -> Files {
+        let named = self.ssh_config.clone().or_else(|| env::var("HOSTLER_SSH_CONFIG").map(PathBuf::from));
+        named.map_or(Files::Usual, Files::Only)
+    }
+
     /// The user that was asked for, by the flag or by the environment.
     #[allow(dead_code)] // for the verbs that come
     pub fn user(&self) -> Option<String> {

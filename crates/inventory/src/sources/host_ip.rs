@@ -9,12 +9,13 @@ use std::{net::IpAddr, time::Duration};
 
 /// Lookups at a time.
 const AT_ONCE: usize = 32;
-/// For a node without an address there is nothing better than to wait for it.
+/// For a node without an address there is nothing better than to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For one that has an address, the answer is only compared with it.
 const COMPARING: Duration = Duration::from_secs(2);
 
-/// `host_ip` from `hostname`, or from the node's name where it has neither. A name that cannot be resolved gives none.
+/// `host_ip` from `hostname`. A name that cannot be resolved gives none. A node's own name is not looked up: the SSH
+/// configuration may know it as something else.
 #[derive(Clone, Copy, Debug)]
 pub struct HostIp;
 
@@ -40,14 +41,8 @@ impl Source for HostIp {
 
 /// The name to look up, and how long to wait.
 fn question(node: &Node) -> Option<(&str, Duration)> {
-    if node.flag("local_node") {
-        return None;
-    }
-    match (node.text("hostname"), node.metadata.contains_key("host_ip")) {
-        (Some(hostname), true) => Some((hostname, COMPARING)),
-        (None, true) => None,
-        (hostname, false) => Some((hostname.unwrap_or(&node.name), PATIENCE)),
-    }
+    let hostname = node.text("hostname").filter(|_| !node.flag("local_node"))?;
+    Some((hostname, if node.metadata.contains_key("host_ip") { COMPARING } else { PATIENCE }))
 }
 
 async fn addresses(host: &str, limit: Duration) -> Option<Vec<Value>> {

@@ -6,6 +6,7 @@ mod directories;
 mod expressions;
 mod git;
 mod metadata;
+mod platforms;
 mod selections;
 
 use inventory::{Inventory, Options, Selection};

@@ -1,7 +1,7 @@
 //! Reading the files: the edge of the configuration.
 
 use super::{
-    HostConfig, Query, Surroundings,
+    HostConfig, Named, Query, Surroundings, named,
     resolve::{self, Stuck},
     script::{self, At, Script},
     tokens,
@@ -57,6 +57,11 @@ impl Config {
             }
         };
         Ok(Config { files: loaded, me: me.clone() })
+    }
+
+    /// The hosts that `Host` lines name without a pattern, in the order of the files, each once.
+    pub fn named(&self) -> Vec<Named> {
+        named::of(&self.files)
     }
 
     /// What they say about a host.

@@ -11,6 +11,7 @@ mod host;
 mod jump;
 mod keyword;
 mod load;
+mod named;
 pub(crate) mod pattern;
 mod resolve;
 mod script;
@@ -22,6 +23,7 @@ pub use algorithms::AlgorithmList;
 pub use host::{AddressFamily, Agent, HostConfig, NewHostKeys, Proxy};
 pub use jump::Hop;
 pub use load::{Config, Files};
+pub use named::Named;
 
 use base::Result;
 use script::{At, Setting};

@@ -146,7 +146,7 @@ impl Pass<'_> {
         let mut active = reachable;
         for item in &script.items {
             match item {
-                Item::Host(patterns) => {
+                Item::Host(_, patterns) => {
                     active = reachable && pattern::any(patterns.iter().map(String::as_str), &self.host);
                 }
                 Item::Match(at, criteria) => active = self.applies(at, criteria, reachable)?,

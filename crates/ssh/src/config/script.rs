@@ -41,7 +41,7 @@ pub(crate) struct Setting {
 /// One thing that a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
-    Host(Vec<String>),
+    Host(At, Vec<String>),
     Match(At, Vec<String>),
     Include(Vec<Script>),
     Set(Setting),
@@ -76,7 +76,10 @@ pub(crate) fn parse(name: &str, text: &str, includes: Includes<'_>) -> Result<Sc
 
 fn item(at: At, keyword: String, rest: &str, includes: Includes<'_>) -> Result<Item> {
     match keyword.as_str() {
-        "host" => Ok(Item::Host(arguments(&at, &keyword, rest)?)),
+        "host" => {
+            let patterns = arguments(&at, &keyword, rest)?;
+            Ok(Item::Host(at, patterns))
+        }
         "match" => {
             let criteria = words::criteria(rest).ok_or_else(|| open_quote(&at))?;
             Ok(Item::Match(at, criteria))
