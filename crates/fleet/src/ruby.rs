@@ -11,11 +11,13 @@
 
 mod action;
 mod bridge;
+mod known;
 mod message;
 mod process;
 
 pub use action::{Action, Actions, Block, Copy};
 pub use bridge::{Answers, Bridge, Method, Options, Service};
+pub use known::Known;
 pub use message::{Question, Statement};
 
 /// The service file of that name in the directory of a platform, where there is one.

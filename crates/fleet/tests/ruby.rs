@@ -4,7 +4,7 @@
 
 use base::{Code, Error, Result};
 use fleet::{
-    ruby::{Action, Actions, Answers, Bridge, Method, Options, Question, Service},
+    ruby::{Action, Actions, Answers, Bridge, Known, Method, Options, Question, Service},
     session::Chunk,
 };
 use futures::future::BoxFuture;
@@ -134,7 +134,8 @@ end
 async fn what_was_not_handed_over_is_asked_once() {
     const SERVICE: &str = r"
 def check(node)
-  @list = @nodes_handler.select_nodes('web2', '/db/', { service: 'web', list: 'front' })
+  @list = @nodes_handler.select_nodes('web2', '/db/', { service: 'web', list: 'front' },
+                                       { git_diff: { platform: 'lab', smallest_set: true } })
   [{ remote_bash: [@nodes_handler.get_port_of(node), @nodes_handler.get_host_ip_of(node),
                    @nodes_handler.get_host_ip_of(node), @nodes_handler.get_planet_of('web2') || 'World', @list].join(' ') }]
 end
@@ -142,7 +143,7 @@ end
     let fleet = Fleet::new(&[("s", SERVICE)]);
     let mut said = Said::default();
     let found = fleet.evaluate("s", Method::Check, &node(&json!({"port": 80})), &mut said).await.unwrap();
-    let selectors = ["node:web2", "/db/", "service:web", "list:front"];
+    let selectors = ["node:web2", "/db/", "service:web", "list:front", "git:lab:::min"];
     assert_eq!(script(&found.actions), format!("80 10.0.0.7 10.0.0.7 World {}", selectors.join(" ")));
     let property =
         |property: &str, node: &str| Question::Property { property: property.into(), node: node.into() };
@@ -152,6 +153,32 @@ end
         property("planet", "web2"),
     ];
     assert_eq!(*fleet.asked.0.lock(), expected);
+}
+
+#[tokio::test]
+async fn an_inventory_answers_with_what_its_sources_say() {
+    const SERVICE: &str = r"
+def check(node)
+  [{ remote_bash: [@nodes_handler.get_host_ip_of(node), @nodes_handler.get_services_of('db').inspect,
+                   @nodes_handler.get_nothing_of('db').inspect, @nodes_handler.known_nodes,
+                   @nodes_handler.nodes_from_list('front')].join(' ') }]
+end
+";
+    let dir = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("hostler.yaml", "platforms:\n- {name: lab, type: yaml, path: .}\n");
+    write(
+        "inventory.yaml",
+        "web1: {metadata: {hostname: localhost}, services: [s], groups: [front]}\ndb: {services: [s, t]}\n",
+    );
+    write("groups.yaml", "front: {}\n");
+    write("service_s.rb", SERVICE);
+    let inventory = inventory::load(dir.path(), &inventory::Options::default()).await.unwrap();
+    let web = inventory.nodes["web1"].clone();
+    let bridge = Bridge::new(Options::new(dir.path()), Arc::new(Known::new(inventory)));
+    let service = Service { platform: "lab", directory: dir.path(), name: "s" };
+    let found = bridge.actions(service, Method::Check, &web, &mut |_| ()).await.unwrap();
+    assert_eq!(script(&found.actions), r#"127.0.0.1 ["s", "t"] nil db web1 web1"#);
 }
 
 #[tokio::test]

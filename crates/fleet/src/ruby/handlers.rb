@@ -58,11 +58,15 @@ module Hostler
         selector.map do |kind, name|
           case kind.to_s
           when 'all' then 'all'
-          when 'git_diff' then "git-diff:#{name.values.join(':')}"
+          when 'git_diff' then change(**name)
           else "#{kind}:#{name}"
           end
         end
       end
+    end
+
+    def self.change(platform:, from_commit: nil, to_commit: nil, smallest_set: false)
+      "git:#{platform}:#{from_commit}:#{to_commit}:#{'min' if smallest_set}"
     end
   end
 

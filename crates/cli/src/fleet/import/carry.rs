@@ -12,6 +12,8 @@ pub struct Document {
     platforms: Vec<Platform>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata_masters: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<Keepass>,
 }
 
 #[derive(Debug, Serialize)]
@@ -19,6 +21,16 @@ struct Platform {
     name: String,
     r#type: &'static str,
     path: String,
+}
+
+/// The only source of secrets that has a word of its own.
+#[derive(Debug, Serialize)]
+struct Keepass {
+    r#type: &'static str,
+    database: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    password_env: &'static str,
 }
 
 /// A line that is not in it, or only in part.
@@ -59,9 +71,8 @@ impl Document {
             "master_cmdbs" => self.masters(argument, statement),
             "sudo_for" => sudo(argument),
             "send_logs_to" => only_default(statement, "remote_fs", "logs are kept on the node and here"),
-            "read_secrets_from" => {
-                only_default(statement, "cli", "name the sources in the section `secrets`")
-            }
+            "read_secrets_from" => sources_of_secrets(statement),
+            "secrets_from_keepass" => self.keepass(argument, dir, home),
             word => Err(without(word).to_owned()),
         }
     }
@@ -87,6 +98,27 @@ impl Document {
         let name = text("name").map_or_else(|| place::name_of(&path), ToOwned::to_owned);
         self.platforms.push(Platform { name, r#type, path: place::written(&path, dir, home) });
         left
+    }
+
+    fn keepass(&mut self, given: &Value, dir: &Path, home: Option<&Path>) -> Verdict {
+        let Some(database) = given.get("database").and_then(Value::as_str) else {
+            return Err("it names no database".into());
+        };
+        let group: Vec<&str> = given
+            .get("group_path")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        self.secrets.push(Keepass {
+            r#type: "keepass",
+            database: place::written(Path::new(database), dir, home),
+            group: Some(group.join("/")).filter(|g| !g.is_empty()),
+            password_env: "hpc_password_for_keepass",
+        });
+        Err("carried over, but values have other names: see hostler secret list; name a key file by key_file"
+            .into())
     }
 
     /// `{source: [properties]}` becomes `{property: source}`.
@@ -116,6 +148,20 @@ impl Document {
     }
 }
 
+/// Files are named by `--secrets`, and a database by its own word.
+fn sources_of_secrets(statement: &Statement) -> Verdict {
+    let names = statement.arguments.iter().filter_map(Value::as_str);
+    let others: Vec<&str> = names.filter(|name| !matches!(*name, "cli" | "keepass")).collect();
+    match others[..] {
+        [] if statement.nodes.is_empty() => Ok(()),
+        [] => Err("secrets are for all nodes".into()),
+        _ => Err(format!(
+            "there is no source of secrets called {}; see the section `secrets`",
+            others.join(", ")
+        )),
+    }
+}
+
 /// The usual way to become another user needs no word.
 fn sudo(given: &Value) -> Verdict {
     let usual = |user: &str| {
@@ -142,9 +188,8 @@ fn without(word: &str) -> &'static str {
             "write it as Host, ProxyJump and User in an SSH configuration, and name that by --ssh-config"
         }
         "set_metadata" => "write it into inventory.yaml, groups.yaml or defaults.yaml of the platform",
-        "credentials_for" | "use_kpscript_from" | "secrets_from_keepass" | "secrets_from_thycotic" => {
-            "name the source in the section `secrets`"
-        }
+        "use_kpscript_from" => "databases are read without KeePass",
+        "credentials_for" | "secrets_from_thycotic" => "name the source in the section `secrets`",
         "packaging_timeout" => "nothing is packaged, so nothing has to be waited for",
         "require" => "the library is not here; what it is for is listed where it is used",
         _ => "there is nothing like it yet",

@@ -27,6 +27,12 @@ fn every_line_is_carried_or_listed() {
         statement(8, "send_logs_to", &json!(["remote_fs", "loggly"])),
         statement(9, "read_secrets_from", &json!(["cli"])),
         statement(10, "gateway", &json!(["gw", "Host gw"])),
+        statement(
+            12,
+            "secrets_from_keepass",
+            &json!([{"database": "/home/me/a.kdbx", "group_path": ["a", "b"]}]),
+        ),
+        statement(13, "read_secrets_from", &json!(["keepass", "thycotic"])),
         statement(11, "a_word_of_a_plugin", &json!([])),
     ];
     let (document, left) = carry::carry(&said, Path::new("/fleet"), Some(Path::new("/home/me")));
