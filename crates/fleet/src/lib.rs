@@ -4,3 +4,4 @@ pub mod connector;
 pub mod engine;
 pub mod ruby;
 pub mod session;
+pub mod watch;

@@ -63,6 +63,14 @@ pub enum Chunk {
     Stderr(Bytes),
 }
 
+impl Chunk {
+    /// The bytes, whichever output they are of.
+    pub fn bytes(&self) -> &Bytes {
+        let (Chunk::Stdout(bytes) | Chunk::Stderr(bytes)) = self;
+        bytes
+    }
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {

@@ -15,7 +15,9 @@ pub use outcome::{Done, Failure, Outcome, Status, Verdict};
 use base::{Code, Error};
 use futures::stream::{FuturesUnordered, StreamExt};
 use inventory::Node;
+use observer::Streams;
 use rt::clock::{self, Backoff, Instant};
+use secrets::Redactor;
 use std::{future::Future, sync::OnceLock, time::Duration};
 
 /// What is done on each node.
@@ -31,23 +33,30 @@ pub trait Job: Sync {
     ) -> impl Future<Output = Result<Self::Value, Failure>> + Send + 'a;
 }
 
-/// Does a job on all nodes within the limits. The answers are in the order of the nodes.
-pub async fn run<J: Job>(
-    nodes: &[Node],
-    limits: &Limits,
-    interrupt: &Interrupt,
-    observer: &dyn Observer,
-    job: &J,
-) -> Vec<Done<J::Value>> {
-    let run = Run { nodes, limits, interrupt, observer, job, begun: vec![OnceLock::new(); nodes.len()] };
-    run.all().await
+/// Does jobs on nodes.
+#[derive(Clone, Copy)]
+pub struct Engine<'a> {
+    /// How many at once, and how much may fail.
+    pub limits: &'a Limits,
+    /// Who may end it early.
+    pub interrupt: &'a Interrupt,
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// What neither the observer nor an outcome may show.
+    pub redactor: &'a Redactor,
+}
+
+impl Engine<'_> {
+    /// Does a job on all nodes within the limits. The answers are in the order of the nodes.
+    pub async fn run<J: Job>(&self, nodes: &[Node], job: &J) -> Vec<Done<J::Value>> {
+        let begun = vec![OnceLock::new(); nodes.len()];
+        Run { engine: self, nodes, job, begun }.all().await
+    }
 }
 
 struct Run<'a, J> {
+    engine: &'a Engine<'a>,
     nodes: &'a [Node],
-    limits: &'a Limits,
-    interrupt: &'a Interrupt,
-    observer: &'a dyn Observer,
     job: &'a J,
     begun: Vec<OnceLock<Instant>>,
 }
@@ -61,15 +70,17 @@ impl<J: Job> Run<'_, J> {
         let mut done: Vec<Option<Done<J::Value>>> = self.nodes.iter().map(|_| None).collect();
         let mut failed = 0;
         let every: Vec<usize> = (0..total).collect();
-        for batch in every.chunks(self.limits.batch(total)) {
+        for batch in every.chunks(self.engine.limits.batch(total)) {
             self.batch(batch, &mut failed, &mut done).await;
         }
         let mut answers = Vec::with_capacity(total);
         for (index, answer) in done.into_iter().enumerate() {
-            answers.push(match answer {
-                Some(answer) => answer,
-                None => self.finish(index, 0, Err(self.not_begun(index))).await,
-            });
+            if let Some(answer) = answer {
+                answers.push(answer);
+                continue;
+            }
+            let attempts = u32::from(self.begun[index].get().is_some());
+            answers.push(self.finish(index, attempts, Err(self.without_answer(index))).await);
         }
         answers
     }
@@ -79,14 +90,14 @@ impl<J: Job> Run<'_, J> {
         let mut waiting = batch.iter().copied();
         let mut running = FuturesUnordered::new();
         loop {
-            while running.len() < self.limits.forks.max(1) && self.may_start(*failed) {
+            while running.len() < self.engine.limits.forks.max(1) && self.may_start(*failed) {
                 let Some(index) = waiting.next() else { break };
                 running.push(self.node(index));
             }
             let ended = tokio::select! {
                 biased; // what has ended is not cut off
                 ended = running.next() => ended,
-                () = self.interrupt.cut() => None,
+                () = self.engine.interrupt.cut() => None,
             };
             let Some((index, answer)) = ended else { return };
             *failed += usize::from(answer.outcome.status.is_failure());
@@ -95,7 +106,7 @@ impl<J: Job> Run<'_, J> {
     }
 
     fn may_start(&self, failed: usize) -> bool {
-        !self.interrupt.is_stopping() && !self.limits.exceeded(failed, self.nodes.len())
+        !self.engine.interrupt.is_stopping() && !self.engine.limits.exceeded(failed, self.nodes.len())
     }
 
     /// One node, from its start to its end.
@@ -103,14 +114,15 @@ impl<J: Job> Run<'_, J> {
         let _ = self.begun[index].set(clock::now());
         self.tell(index, Event::Started).await;
         let node = &self.nodes[index];
-        let mut pauses = Backoff::new(self.limits.pause, Limits::LONGEST_PAUSE);
+        let streams = Streams::new(self.engine.redactor);
+        let mut pauses = Backoff::new(self.engine.limits.pause, Limits::LONGEST_PAUSE);
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let out = Out { observer: self.observer, index, node };
+            let out = Out { observer: self.engine.observer, index, node, streams: &streams };
             let result = self.job.run(node, out).await;
             match &result {
-                Err(failure) if failure.untouched && attempts <= self.limits.retry => {
+                Err(failure) if failure.untouched && attempts <= self.engine.limits.retry => {
                     let pause = pauses.delay();
                     self.tell(index, Event::Again(&failure.error, pause)).await;
                     if self.pause(pause).await {
@@ -118,6 +130,9 @@ impl<J: Job> Run<'_, J> {
                     }
                 }
                 _ => {}
+            }
+            for rest in streams.rest() {
+                self.tell(index, Event::Output(rest)).await;
             }
             return (index, self.finish(index, attempts, result).await);
         }
@@ -127,7 +142,7 @@ impl<J: Job> Run<'_, J> {
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = clock::sleep(pause) => true,
-            () = self.interrupt.stopping() => false,
+            () = self.engine.interrupt.stopping() => false,
         }
     }
 
@@ -142,17 +157,17 @@ impl<J: Job> Run<'_, J> {
             code: failure.as_ref().and_then(|f| f.code),
             attempts,
             duration: self.begun[index].get().map_or(Duration::ZERO, Instant::elapsed),
-            error: failure.map(|f| f.error),
+            error: failure.map(|f| self.engine.redactor.error(f.error)),
         };
         self.tell(index, Event::Finished(&outcome)).await;
         Done { outcome, value }
     }
 
     /// Why a node has no answer.
-    fn not_begun(&self, index: usize) -> Failure {
+    fn without_answer(&self, index: usize) -> Failure {
         let (status, words) = if self.begun[index].get().is_some() {
             (Status::Cancelled, "cut off by the interrupt")
-        } else if self.interrupt.is_stopping() {
+        } else if self.engine.interrupt.is_stopping() {
             (Status::Cancelled, "not begun because of the interrupt")
         } else {
             (Status::Skipped, "not begun, since too many others failed")
@@ -161,6 +176,6 @@ impl<J: Job> Run<'_, J> {
     }
 
     async fn tell(&self, index: usize, event: Event<'_>) {
-        self.observer.event(index, &self.nodes[index], event).await;
+        self.engine.observer.event(index, &self.nodes[index], event).await;
     }
 }

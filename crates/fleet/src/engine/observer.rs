@@ -3,9 +3,12 @@
 use super::Outcome;
 use crate::session::{Chunk, Sink};
 use base::Error;
+use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, ready};
 use inventory::Node;
-use std::time::Duration;
+use parking_lot::Mutex;
+use secrets::{Redacted, Redactor};
+use std::{borrow::Cow, time::Duration};
 
 /// What happens on a node. Each node is queued, started, and finished once, in this order, with its output in between;
 /// one that is never begun is queued and finished.
@@ -39,23 +42,59 @@ impl Observer for Blind {
     }
 }
 
-/// Where a job's output goes: to the observer. Cheap to clone, one for each command.
+/// Where a job's output goes: to the observer, without secrets. Cheap to clone, one for each command.
 #[derive(Clone)]
 pub struct Out<'a> {
     pub(super) observer: &'a dyn Observer,
     pub(super) index: usize,
     pub(super) node: &'a Node,
+    pub(super) streams: &'a Streams,
 }
 
 impl Out<'_> {
     /// Tells the observer.
     pub async fn output(&self, chunk: Chunk) {
-        self.observer.event(self.index, self.node, Event::Output(chunk)).await;
+        if let Some(chunk) = self.streams.shown(chunk) {
+            self.observer.event(self.index, self.node, Event::Output(chunk)).await;
+        }
     }
 }
 
 impl Sink for Out<'_> {
     fn take(&mut self, chunk: Chunk) -> BoxFuture<'_, ()> {
         self.output(chunk).boxed()
+    }
+}
+
+/// The outputs of one node on their way to the observer.
+pub struct Streams(Mutex<[Redacted; 2]>);
+
+impl Streams {
+    pub(super) fn new(redactor: &Redactor) -> Self {
+        Streams(Mutex::new([redactor.stream(), redactor.stream()]))
+    }
+
+    /// What may be shown now.
+    fn shown(&self, chunk: Chunk) -> Option<Chunk> {
+        let [out, err] = &mut *self.0.lock();
+        let shown = match chunk {
+            Chunk::Stdout(bytes) => Chunk::Stdout(push(out, &bytes)),
+            Chunk::Stderr(bytes) => Chunk::Stderr(push(err, &bytes)),
+        };
+        Some(shown).filter(|chunk| !chunk.bytes().is_empty())
+    }
+
+    /// The rest, once nothing more comes.
+    pub(super) fn rest(&self) -> impl Iterator<Item = Chunk> {
+        let [out, err] = &mut *self.0.lock();
+        let rest = [Chunk::Stdout(out.finish().into()), Chunk::Stderr(err.finish().into())];
+        rest.into_iter().filter(|chunk| !chunk.bytes().is_empty())
+    }
+}
+
+fn push(stream: &mut Redacted, bytes: &Bytes) -> Bytes {
+    match stream.push(bytes) {
+        Cow::Borrowed(shown) => bytes.slice_ref(shown),
+        Cow::Owned(shown) => shown.into(),
     }
 }

@@ -64,6 +64,16 @@ fn unreachable() -> Failure {
     Failure::unreachable(Error::unavailable("gone"))
 }
 
+async fn run(
+    nodes: &[Node],
+    limits: &Limits,
+    interrupt: &Interrupt,
+    observer: &dyn Observer,
+    job: &Play,
+) -> Vec<Done<String>> {
+    Engine { limits, interrupt, observer, redactor: &Redactor::default() }.run(nodes, job).await
+}
+
 fn counts<T>(done: &[Done<T>]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for d in done {
@@ -204,6 +214,44 @@ async fn an_observer_that_waits_holds_back_its_node_only() {
     };
     let (done, ()) = tokio::join!(running, pressing);
     assert_eq!(counts(&done), BTreeMap::from([("ok", 8), ("cancelled", 1)]));
+}
+
+/// Keeps all output.
+#[derive(Default)]
+struct Ear(Mutex<Vec<u8>>);
+
+impl Observer for Ear {
+    fn event<'a>(&'a self, _: usize, _: &'a Node, event: Event<'a>) -> BoxFuture<'a, ()> {
+        if let Event::Output(chunk) = event {
+            self.0.lock().unwrap().extend_from_slice(chunk.bytes());
+        }
+        std::future::ready(()).boxed()
+    }
+}
+
+/// Says a secret in two pieces, and complains about it.
+struct Traitor;
+
+impl Job for Traitor {
+    type Value = ();
+
+    async fn run<'a>(&'a self, _: &'a Node, out: Out<'a>) -> Result<(), Failure> {
+        for piece in ["<hunt", "er2> hunt"] {
+            out.output(Chunk::Stdout(piece.into())).await;
+        }
+        Err(Failure::midway(Error::internal("the password hunter2 is wrong")))
+    }
+}
+
+#[tokio::test]
+async fn secrets_reach_neither_the_observer_nor_the_outcome() {
+    let redactor = Redactor::new([&base::Secret::new("hunter2")]).unwrap();
+    let ear = Ear::default();
+    let (limits, interrupt) = (Limits::default(), Interrupt::new());
+    let engine = Engine { limits: &limits, interrupt: &interrupt, observer: &ear, redactor: &redactor };
+    let done = engine.run(&nodes(1), &Traitor).await;
+    assert_eq!(String::from_utf8(ear.0.into_inner().unwrap()).unwrap(), "<********> hunt");
+    assert_eq!(done[0].outcome.error.as_ref().unwrap().message, "the password ******** is wrong");
 }
 
 #[test]
