@@ -190,6 +190,10 @@ pub enum Resource {
     JoinToken,
     /// Cluster settings.
     Settings,
+    /// Fleet directories, and what is done with them.
+    Fleet,
+    /// Credentials for nodes.
+    Credential,
     /// Events: those of a project, and those of the cluster.
     Event,
     /// Operations.
@@ -204,7 +208,7 @@ pub enum Resource {
 
 impl Resource {
     /// Every resource.
-    pub const ALL: [Resource; 15] = [
+    pub const ALL: [Resource; 17] = [
         Resource::Vm,
         Resource::VmLog,
         Resource::Worker,
@@ -215,6 +219,8 @@ impl Resource {
         Resource::RoleBinding,
         Resource::JoinToken,
         Resource::Settings,
+        Resource::Fleet,
+        Resource::Credential,
         Resource::Event,
         Resource::Operation,
         Resource::Audit,
@@ -224,7 +230,15 @@ impl Resource {
 
     /// Whether its objects belong to projects.
     pub fn in_project(self) -> bool {
-        matches!(self, Resource::Vm | Resource::VmLog | Resource::Event)
+        matches!(
+            self,
+            Resource::Vm
+                | Resource::VmLog
+                | Resource::Fleet
+                | Resource::Credential
+                | Resource::Event
+                | Resource::Operation
+        )
     }
 
     /// Whether a role in any one project is enough to read it: what everybody needs in order to use a project.
@@ -241,19 +255,20 @@ impl Role {
         match self {
             Role::Admin => resource != R::Blob || verb == V::Read,
             Role::Operator => match resource {
-                R::Vm => true,
+                R::Vm | R::Fleet | R::Credential => true,
                 R::Image => matches!(verb, V::Read | V::Create | V::Update | V::Delete),
                 R::VmLog | R::Event | R::Operation | R::Worker | R::Project | R::Metrics => verb == V::Read,
                 _ => false,
             },
             Role::Connect => match resource {
                 R::Vm => matches!(verb, V::Read | V::Connect),
-                R::VmLog | R::Event | R::Image | R::Project => verb == V::Read,
+                R::VmLog | R::Fleet | R::Event | R::Image | R::Project => verb == V::Read,
                 _ => false,
             },
             Role::Viewer => match resource {
                 R::Vm
                 | R::VmLog
+                | R::Fleet
                 | R::Event
                 | R::Operation
                 | R::Worker

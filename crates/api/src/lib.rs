@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod assignment;
+pub mod fleet;
 pub mod image;
 pub mod meta;
 pub mod problem;
@@ -23,6 +24,7 @@ pub use access::{
     JoinToken, JoinTokenSpec, Project, ProjectSpec, Role, RoleBinding, RoleBindingSpec, ServiceAccount,
     ServiceAccountSpec, Verb,
 };
+pub use fleet::{Credential, CredentialSpec, Fleet, FleetSpec};
 pub use image::{Image, ImageSpec, ImageStatus};
 pub use meta::{Condition, Empty, List, Metadata, NewObject, Object, Patch};
 pub use problem::Problem;

@@ -206,6 +206,41 @@ routes! {
     VncVm Get "/v1/projects/{project}/vms/{name}/vnc" Role(V::Connect, R::Vm);
     /// WebSocket: a TCP port of the guest.
     PortVm Get "/v1/projects/{project}/vms/{name}/ports/{port}" Role(V::Connect, R::Vm);
+
+    /// Fleet directories of all projects that the caller may read.
+    ListAllFleets Get "/v1/fleets" Role(V::Read, R::Fleet);
+    /// Fleet directories of a project.
+    ListFleets Get "/v1/projects/{project}/fleets" Role(V::Read, R::Fleet);
+    /// Registers a fleet directory.
+    CreateFleet Post "/v1/projects/{project}/fleets" Role(V::Create, R::Fleet);
+    /// One fleet directory.
+    GetFleet Get "/v1/projects/{project}/fleets/{name}" Role(V::Read, R::Fleet);
+    /// Changes a fleet directory.
+    PatchFleet Patch "/v1/projects/{project}/fleets/{name}" Role(V::Update, R::Fleet);
+    /// Forgets a fleet directory.
+    DeleteFleet Delete "/v1/projects/{project}/fleets/{name}" Role(V::Delete, R::Fleet);
+    /// Runs, checks or deploys: an operation.
+    StartFleet Post "/v1/projects/{project}/fleets/{name}/operations" Role(V::Connect, R::Fleet);
+    /// Credentials of all projects that the caller may read, without their values.
+    ListAllCredentials Get "/v1/credentials" Role(V::Read, R::Credential);
+    /// Credentials of a project, without their values.
+    ListCredentials Get "/v1/projects/{project}/credentials" Role(V::Read, R::Credential);
+    /// A new credential.
+    CreateCredential Post "/v1/projects/{project}/credentials" Role(V::Create, R::Credential);
+    /// One credential, without its value.
+    GetCredential Get "/v1/projects/{project}/credentials/{name}" Role(V::Read, R::Credential);
+    /// Changes a credential.
+    PatchCredential Patch "/v1/projects/{project}/credentials/{name}" Role(V::Update, R::Credential);
+    /// Removes a credential.
+    DeleteCredential Delete "/v1/projects/{project}/credentials/{name}" Role(V::Delete, R::Credential);
+    /// Operations of a project.
+    ListProjectOperations Get "/v1/projects/{project}/operations" Role(V::Read, R::Operation);
+    /// One operation of a project.
+    GetProjectOperation Get "/v1/projects/{project}/operations/{name}" Role(V::Read, R::Operation);
+    /// Asks an operation of a project to end early: whoever may start one may.
+    CancelProjectOperation Post "/v1/projects/{project}/operations/{name}/cancel" Role(V::Connect, R::Fleet);
+    /// What an operation of a project has said, by offset.
+    GetOperationLog Get "/v1/projects/{project}/operations/{name}/log" Role(V::Read, R::Operation);
 }
 
 impl RouteId {

@@ -1,6 +1,7 @@
 //! Cluster settings: one object.
 
 use crate::meta::{Empty, Object};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,6 +21,12 @@ pub struct SettingsSpec {
     pub worker_offline_seconds: u64,
     /// Seconds after which a VM that others were placed before gets a reservation.
     pub reservation_after_seconds: u64,
+    /// Networks that code of fleet directories may reach although they are the controller's host's own: `127.0.0.0/8`,
+    /// link-local ones. The controller itself is never reached.
+    #[schema(value_type = Vec<String>)]
+    pub runner_networks: Vec<IpNet>,
+    /// Operations with fleet directories that run at the same time.
+    pub runners: u32,
     /// How long records are kept.
     pub retention: Retention,
 }
@@ -30,6 +37,8 @@ impl Default for SettingsSpec {
             placement_profile: PlacementProfile::default(),
             worker_offline_seconds: 60,
             reservation_after_seconds: 60,
+            runner_networks: Vec::new(),
+            runners: 4,
             retention: Retention::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Rules that types alone do not carry. Each failure names the field by a JSON pointer.
 
 use crate::{
+    fleet::{FleetSource, GitSource},
     image::ImageSpec,
     meta::Labels,
     settings::SettingsSpec,
@@ -15,6 +16,12 @@ pub const MAX_CPUS: u32 = 1024;
 pub const MAX_SCRIPT: usize = 256 * 1024;
 /// Most labels, resources, keys of one object.
 pub const MAX_ENTRIES: usize = 64;
+/// Most bytes of a fleet directory's known hosts.
+pub const MAX_KNOWN_HOSTS: usize = 1024 * 1024;
+/// Most bytes of a credential.
+pub const MAX_CREDENTIAL: usize = 64 * 1024;
+/// Most bytes of one argument: what Linux takes (`MAX_ARG_STRLEN`).
+pub const MAX_ARGUMENT: usize = 128 * 1024 - 1;
 
 /// Something with rules.
 pub trait Validate {
@@ -149,6 +156,7 @@ impl Validate for SettingsSpec {
     fn validate(&self) -> Result<()> {
         range("/spec/workerOfflineSeconds", self.worker_offline_seconds, 1, 86_400)?;
         range("/spec/reservationAfterSeconds", self.reservation_after_seconds, 1, 86_400)?;
+        range("/spec/runners", self.runners.into(), 1, 64)?;
         let r = &self.retention;
         range("/spec/retention/eventDays", r.event_days.into(), 1, 3650)?;
         range("/spec/retention/eventsPerObject", r.events_per_object.into(), 10, 100_000)?;
@@ -185,6 +193,85 @@ impl Validate for crate::access::JoinTokenSpec {
 
 impl Validate for crate::record::OperationSpec {
     fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Validate for crate::fleet::FleetSpec {
+    fn validate(&self) -> Result<()> {
+        match &self.source {
+            FleetSource::Git(git) => git_source(git)?,
+            FleetSource::Path(path) if !path.starts_with('/') => {
+                return Err(Error::invalid("/spec/source/path", format!("'{path}' is not a whole path"))
+                    .hint("start it with '/': it is a directory of the controller's host"));
+            }
+            FleetSource::Path(_) => {}
+        }
+        count("/spec/credentials", self.credentials.len())?;
+        if self.known_hosts.len() > MAX_KNOWN_HOSTS {
+            return Err(
+                Error::invalid("/spec/knownHosts", "longer than 1 MiB").hint("keep the lines of its nodes")
+            );
+        }
+        match self.check_every_seconds {
+            Some(seconds) => range("/spec/checkEverySeconds", seconds, 60, 30 * 86_400),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Over https and ssh only: other transports of git run programs or read files of the controller's host.
+fn git_source(git: &GitSource) -> Result<()> {
+    let at = "/spec/source/git";
+    let scp = |url: &str| {
+        url.split_once(':').is_some_and(|(host, path)| {
+            host.contains('@') && !host.contains('/') && !path.is_empty() && !path.starts_with(':')
+        })
+    };
+    let url = git.url.as_str();
+    let known =
+        url.starts_with("https://") || url.starts_with("ssh://") || (!url.contains("://") && scp(url));
+    if !known || url.starts_with('-') || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Error::invalid(
+            format!("{at}/url"),
+            format!("'{url}' is not a repository that can be fetched"),
+        )
+        .hint("use https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH"));
+    }
+    let words = [("branch", &git.branch), ("directory", &git.directory)];
+    for (field, word) in words.into_iter().filter_map(|(f, w)| w.as_deref().map(|w| (f, w))) {
+        let climbs = word.split('/').any(|part| part == "..");
+        if word.is_empty() || word.starts_with(['-', '/']) || climbs || word.chars().any(char::is_control) {
+            return Err(Error::invalid(format!("{at}/{field}"), format!("'{word}' is not a {field}"))
+                .hint("name it without '..', and not starting with '-' or '/'"));
+        }
+    }
+    Ok(())
+}
+
+impl Validate for crate::fleet::CredentialSpec {
+    fn validate(&self) -> Result<()> {
+        description(&self.description)?;
+        let length = self.value.as_ref().map_or(0, |v| v.expose_secret().len());
+        if length > MAX_CREDENTIAL {
+            return Err(Error::invalid("/spec/value", "longer than 64 KiB").hint("keep files elsewhere"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for crate::fleet::FleetRequest {
+    fn validate(&self) -> Result<()> {
+        count("/arguments", self.arguments.len())?;
+        for (i, argument) in self.arguments.iter().enumerate() {
+            if argument.len() > MAX_ARGUMENT || argument.contains('\0') {
+                return Err(Error::invalid(
+                    format!("/arguments/{i}"),
+                    "longer than 128 KiB, or with a NUL in it",
+                )
+                .hint("put long scripts into the directory"));
+            }
+        }
         Ok(())
     }
 }

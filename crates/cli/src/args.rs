@@ -124,6 +124,9 @@ pub enum Command {
     /// Who may do what
     #[command(subcommand, visible_aliases = ["service-accounts", "sa"])]
     ServiceAccount(nouns::service_account::Command),
+    /// Secrets for the nodes of registered fleet directories
+    #[command(subcommand, visible_alias = "credentials")]
+    Credential(nouns::credential::Command),
     /// Asynchronous changes
     #[command(subcommand, visible_alias = "operations")]
     Operation(nouns::operation::Command),
@@ -159,6 +162,12 @@ pub enum Command {
     Whoami,
     /// Completion for a shell: `source <(hostler completion bash)`
     Completion(nouns::completion::Completion),
+    /// Inside a sandbox: a program with the broker as its proxy
+    #[command(hide = true)]
+    Sandboxed(crate::sandboxed::Sandboxed),
+    /// Inside a sandbox: a connection through the broker
+    #[command(hide = true)]
+    SandboxConnect(crate::sandboxed::Connect),
     /// The parent of one VM's hypervisor
     #[command(hide = true)]
     Shim {

@@ -19,6 +19,7 @@ mod parse;
 mod printer;
 mod progress;
 mod rows;
+mod sandboxed;
 mod table;
 mod terminal;
 mod when;
@@ -133,7 +134,10 @@ async fn dispatch(app: &App, command: Command, daemons: &dyn Daemons) -> Result 
         Command::Image(c) => c.run(app).await,
         Command::Project(c) => c.run(app).await,
         Command::ServiceAccount(c) => c.run(app).await,
+        Command::Credential(c) => c.run(app).await,
         Command::Operation(c) => c.run(app).await,
+        Command::Sandboxed(c) => c.run().await,
+        Command::SandboxConnect(c) => c.run().await,
         Command::Event(c) => c.run(app).await,
         Command::Audit(c) => c.run(app).await,
         Command::Context(c) => c.run(app).await,

@@ -2,8 +2,8 @@
 
 use crate::{Client, Error, Result};
 use api::{
-    Image, JoinToken, Metadata, NewObject, Operation, Patch, Project, RoleBinding, ServiceAccount, Vm,
-    Worker, routes::RouteId,
+    Credential, Fleet, Image, JoinToken, Metadata, NewObject, Operation, Patch, Project, RoleBinding,
+    ServiceAccount, Vm, Worker, routes::RouteId,
 };
 use base::{Error as Failure, Revision};
 use serde::{Serialize, de::DeserializeOwned};
@@ -66,6 +66,8 @@ pub trait Kind: Serialize + DeserializeOwned + Send + Sync + Unpin + 'static {
     const LIST_IN_PROJECT: Option<RouteId> = None;
     /// Gets one.
     const GET: Option<RouteId>;
+    /// Gets one of a project, for kinds whose objects belong to the cluster or to a project.
+    const GET_IN_PROJECT: Option<RouteId> = None;
     /// Makes one.
     const CREATE: Option<RouteId>;
     /// Changes one.
@@ -157,7 +159,41 @@ kind!(
     None,
     Some(R::DeleteJoinToken)
 );
-kind!(Operation, "operation", "operation", ListOperations, Some(R::GetOperation), None, None, None);
+kind!(
+    Fleet,
+    "fleet",
+    "fleet",
+    ListAllFleets in ListFleets,
+    Some(R::GetFleet),
+    Some(R::CreateFleet),
+    Some(R::PatchFleet),
+    Some(R::DeleteFleet)
+);
+kind!(
+    Credential,
+    "credential",
+    "credential",
+    ListAllCredentials in ListCredentials,
+    Some(R::GetCredential),
+    Some(R::CreateCredential),
+    Some(R::PatchCredential),
+    Some(R::DeleteCredential)
+);
+
+impl Kind for Operation {
+    const KIND: &'static str = "operation";
+    const TITLE: &'static str = "operation";
+    const LIST: RouteId = R::ListOperations;
+    const LIST_IN_PROJECT: Option<RouteId> = Some(R::ListProjectOperations);
+    const GET: Option<RouteId> = Some(R::GetOperation);
+    const GET_IN_PROJECT: Option<RouteId> = Some(R::GetProjectOperation);
+    const CREATE: Option<RouteId> = None;
+    const PATCH: Option<RouteId> = None;
+    const DELETE: Option<RouteId> = None;
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
 
 fn route<K: Kind>(route: Option<RouteId>, verb: &str) -> Result<RouteId> {
     route.ok_or_else(|| Error::from(Failure::internal(format!("a {} has no route to {verb} it", K::TITLE))))
@@ -166,7 +202,8 @@ fn route<K: Kind>(route: Option<RouteId>, verb: &str) -> Result<RouteId> {
 impl Client {
     /// One object.
     pub async fn get<K: Kind>(&self, key: &Key) -> Result<K> {
-        self.call(route::<K>(K::GET, "get")?, &key.parameters()).send().await
+        let in_project = K::GET_IN_PROJECT.filter(|_| key.project.is_some());
+        self.call(route::<K>(in_project.or(K::GET), "get")?, &key.parameters()).send().await
     }
 
     /// One object, or nothing where there is none.

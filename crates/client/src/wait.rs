@@ -120,12 +120,12 @@ fn failed(vm: &Vm) -> Error {
 /// Why it failed, [`Code::Conflict`] when it was cancelled, [`Code::Timeout`].
 pub async fn operation(
     client: &Client,
-    name: &str,
+    key: &Key,
     limit: Duration,
     mut seen: impl FnMut(&Operation) + Send,
 ) -> Result<Operation> {
-    let key = Key::cluster(name);
-    until(client, &key, limit, |operation: Option<Operation>| {
+    let name = &key.name;
+    until(client, key, limit, |operation: Option<Operation>| {
         let gone = || Failure::not_found(format!("operation {name} is no longer kept"));
         let operation = operation.ok_or_else(gone)?;
         seen(&operation);

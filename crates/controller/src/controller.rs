@@ -7,6 +7,7 @@ use crate::{
     fleet::Fleet,
     placement::Placer,
     resources, retention,
+    runs::{self, LogReader, Logs, Runs},
     seal::Seal,
     timers,
     view::{Any, Tables, View},
@@ -16,8 +17,9 @@ use images::BlobStore;
 use link::pki::Ca;
 use rt::task::Task;
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use store::Store;
 
@@ -26,6 +28,8 @@ use store::Store;
 pub struct Options {
     /// Its state: store, CA, keys, images.
     pub data_dir: PathBuf,
+    /// This program: operations with fleet directories run it in a sandbox.
+    pub program: PathBuf,
 }
 
 /// The control plane of one cluster. Cheap to clone; the last clone's end stops its tasks.
@@ -40,6 +44,8 @@ struct Inner {
     blobs: BlobStore,
     ca: Ca,
     data_dir: PathBuf,
+    logs: Logs,
+    address: Arc<OnceLock<SocketAddr>>,
     _tasks: Vec<Task<()>>,
 }
 
@@ -55,9 +61,19 @@ impl Controller {
         let (placer, placing) = Placer::start(&view, &writer);
         let (fleet, dispatching) = Fleet::start(&view, &writer);
         let timing = rt::task::spawn("timers", timers::run(view.clone(), writer.clone()));
-        let trimming = rt::task::spawn("retention", retention::run(view.clone(), writer.clone()));
+        let (logs, address) = (Logs::open(&options.data_dir)?, Arc::<OnceLock<SocketAddr>>::default());
+        let trimming = rt::task::spawn("retention", retention::run(view.clone(), writer.clone(), logs.clone()));
         let working = resources::carry_out(view.clone(), writer.clone(), options.data_dir.clone());
         let operating = rt::task::spawn("operations", working);
+        let runs = Runs {
+            view: view.clone(),
+            writer: writer.clone(),
+            data_dir: options.data_dir.clone(),
+            program: options.program,
+            logs: logs.clone(),
+            address: address.clone(),
+        };
+        let running = rt::task::spawn("fleet operations", runs::run(runs));
         let inner = Inner {
             writer,
             view,
@@ -66,7 +82,9 @@ impl Controller {
             blobs,
             ca,
             data_dir: options.data_dir,
-            _tasks: vec![follow, placing, dispatching, timing, trimming, operating],
+            logs,
+            address,
+            _tasks: vec![follow, placing, dispatching, timing, trimming, operating, running],
         };
         Ok(Controller(Arc::new(inner)))
     }
@@ -94,6 +112,17 @@ impl Controller {
     /// The state directory.
     pub fn data_dir(&self) -> &Path {
         &self.0.data_dir
+    }
+
+    /// Says where this controller is listened for, so that no sandbox reaches it.
+    pub fn listens_at(&self, address: SocketAddr) {
+        let _ = self.0.address.set(address);
+    }
+
+    /// What an operation of a project has said, from `offset` on.
+    pub fn operation_log(&self, project: &Name, name: &str, offset: u64, follow: bool) -> Result<LogReader> {
+        let operation = self.find::<api::Operation>(Some(project), name)?;
+        self.0.logs.read(operation.metadata.uid, offset, follow)
     }
 
     pub(crate) fn writer(&self) -> &Writer {

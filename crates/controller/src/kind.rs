@@ -2,8 +2,8 @@
 
 use crate::view::{Any, Tables};
 use api::{
-    Image, JoinToken, Operation, Project, RoleBinding, ServiceAccount, Settings, Vm, Worker,
-    access::Resource, meta::Metadata,
+    Credential, Fleet, Image, JoinToken, Operation, Project, RoleBinding, ServiceAccount, Settings, Vm,
+    Worker, access::Resource, meta::Metadata,
 };
 use base::{Name, Secret};
 use serde::{Serialize, de::DeserializeOwned};
@@ -100,6 +100,8 @@ kinds! {
     JoinToken, api::JoinTokenSpec, "join-token", "join-tokens", JoinToken, join_tokens, JoinToken,
         token_secrets;
     Settings, api::SettingsSpec, "settings", "settings", Settings, settings, Settings;
+    Fleet, api::FleetSpec, "fleet", "fleets", Fleet, fleets, Fleet;
+    Credential, api::CredentialSpec, "credential", "credentials", Credential, credentials, Credential, credential_secrets;
     Operation, api::record::OperationSpec, "operation", "operations", Operation, operations, Operation;
 }
 
@@ -117,6 +119,10 @@ fn account_secrets(account: &mut ServiceAccount) -> Vec<(String, &mut Option<Sec
 
 fn token_secrets(token: &mut JoinToken) -> Vec<(String, &mut Option<Secret>)> {
     vec![("secretHash".to_owned(), &mut token.status.secret_hash)]
+}
+
+fn credential_secrets(credential: &mut Credential) -> Vec<(String, &mut Option<Secret>)> {
+    vec![("value".to_owned(), &mut credential.spec.value)]
 }
 
 fn vm_secrets(vm: &mut Vm) -> Vec<(String, &mut Option<Secret>)> {

@@ -1,8 +1,8 @@
 //! The control plane: resources, reconcilers, authorisation, audit. Owns the store; never dials a worker.
 //!
 //! A request becomes a commit ([`change`]); the commit shows in the [`view`]; reconcilers follow the view: [`placement`]
-//! gives VMs a worker, [`fleet`] tells workers what to run and writes down what they report, [`timers`] ends what has
-//! lived its time, [`retention`] trims records.
+//! gives VMs a worker, [`fleet`] tells workers what to run and writes down what they report, [`runs`] carries out operations
+//! with fleet directories, [`timers`] ends what has lived its time, [`retention`] trims records.
 
 mod caller;
 mod change;
@@ -13,6 +13,7 @@ mod kind;
 mod placement;
 mod resources;
 mod retention;
+mod runs;
 mod seal;
 mod timers;
 mod view;
@@ -22,4 +23,5 @@ pub use controller::{Controller, Options};
 pub use fleet::Fleet;
 pub use kind::{KINDS, Kind};
 pub use resources::*;
+pub use runs::LogReader;
 pub use view::{Any, Change, Follower, View};

@@ -2,6 +2,7 @@
 
 use crate::{
     change::{AUDIT, EVENT, IDEMPOTENCY, Writer},
+    runs::Logs,
     view::View,
 };
 use api::{Operation, settings::Retention};
@@ -14,16 +15,16 @@ const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Trims until the process ends.
-pub(crate) async fn run(view: View, writer: Writer) {
+pub(crate) async fn run(view: View, writer: Writer, logs: Logs) {
     loop {
-        if let Err(e) = trim(&view, &writer).await {
+        if let Err(e) = trim(&view, &writer, &logs).await {
             tracing::warn!(error = %e, "old records could not be trimmed");
         }
         rt::clock::sleep(EVERY).await;
     }
 }
 
-async fn trim(view: &View, writer: &Writer) -> Result<()> {
+async fn trim(view: &View, writer: &Writer, logs: &Logs) -> Result<()> {
     let retention = view.read(|t| t.cluster_settings().retention);
     let now_ms = rt::clock::wall().as_millisecond();
     writer.store().trim(&rules(&retention, now_ms)).await?;
@@ -36,8 +37,9 @@ async fn trim(view: &View, writer: &Writer) -> Result<()> {
     for operation in old {
         let mut change = writer.change();
         change.delete(&*operation);
-        if let Err(e) = change.commit().await {
-            writer.catch_up(e).await?;
+        match change.commit().await {
+            Ok(_) => logs.remove(operation.metadata.uid),
+            Err(e) => writer.catch_up(e).await?,
         }
     }
     Ok(())

@@ -3,8 +3,8 @@
 
 use crate::{codec, kind::Kind, seal::Seal};
 use api::{
-    Image, JoinToken, Operation, Project, RoleBinding, ServiceAccount, Settings, Vm, Worker,
-    stream::ChangeKind,
+    Credential, Fleet, Image, JoinToken, Operation, Project, RoleBinding, ServiceAccount, Settings, Vm,
+    Worker, stream::ChangeKind,
 };
 use base::{Code, Error, Name, Result, Revision, Secret, Uid};
 use parking_lot::RwLock;
@@ -33,6 +33,8 @@ pub enum Any {
     RoleBinding(Arc<RoleBinding>),
     JoinToken(Arc<JoinToken>),
     Settings(Arc<Settings>),
+    Fleet(Arc<Fleet>),
+    Credential(Arc<Credential>),
     Operation(Arc<Operation>),
 }
 
@@ -132,6 +134,8 @@ pub struct Tables {
     pub bindings: Table<RoleBinding>,
     pub join_tokens: Table<JoinToken>,
     pub settings: Table<Settings>,
+    pub fleets: Table<Fleet>,
+    pub credentials: Table<Credential>,
     pub operations: Table<Operation>,
     /// The sealed keys of VMs.
     vm_keys: HashMap<Uid, Arc<str>>,
@@ -248,6 +252,8 @@ impl Tables {
             RoleBinding, bindings, |_: &mut Tables, _: &_, _: &_, _| {};
             JoinToken, join_tokens, |_: &mut Tables, _: &_, _: &_, _| {};
             Settings, settings, |_: &mut Tables, _: &_, _: &_, _| {};
+            Fleet, fleets, |_: &mut Tables, _: &_, _: &_, _| {};
+            Credential, credentials, |_: &mut Tables, _: &_, _: &_, _| {};
             Operation, operations, |_: &mut Tables, _: &_, _: &_, _| {};
         }
         Ok(())
@@ -465,6 +471,8 @@ impl Any {
             Any::RoleBinding(o) => shown(&**o),
             Any::JoinToken(o) => shown(&**o),
             Any::Settings(o) => shown(&**o),
+            Any::Fleet(o) => shown(&**o),
+            Any::Credential(o) => shown(&**o),
             Any::Operation(o) => shown(&**o),
         }
     }
@@ -480,6 +488,8 @@ impl Any {
             Any::RoleBinding(_) => RoleBinding::KIND,
             Any::JoinToken(_) => JoinToken::KIND,
             Any::Settings(_) => Settings::KIND,
+            Any::Fleet(_) => Fleet::KIND,
+            Any::Credential(_) => Credential::KIND,
             Any::Operation(_) => Operation::KIND,
         }
     }
@@ -495,6 +505,8 @@ impl Any {
             Any::RoleBinding(_) => RoleBinding::RESOURCE,
             Any::JoinToken(_) => JoinToken::RESOURCE,
             Any::Settings(_) => Settings::RESOURCE,
+            Any::Fleet(_) => Fleet::RESOURCE,
+            Any::Credential(_) => Credential::RESOURCE,
             Any::Operation(_) => Operation::RESOURCE,
         }
     }
@@ -510,6 +522,8 @@ impl Any {
             Any::RoleBinding(o) => &o.metadata,
             Any::JoinToken(o) => &o.metadata,
             Any::Settings(o) => &o.metadata,
+            Any::Fleet(o) => &o.metadata,
+            Any::Credential(o) => &o.metadata,
             Any::Operation(o) => &o.metadata,
         }
     }

@@ -32,9 +32,12 @@ pub struct Running {
 pub async fn start(data_dir: &Path, listen: SocketAddr, names: Vec<String>, plain: bool) -> Result<Running> {
     let lock = rt::files::DirLock::take(data_dir)?;
     let store = SqliteStore::open(data_dir.join(STORE), sqlite::Options::default()).await?;
-    let controller = Controller::start(Arc::new(store), Options { data_dir: data_dir.to_owned() }).await?;
+    let program = std::env::current_exe().map_err(|e| Error::io("find this program", &e))?;
+    let options = Options { data_dir: data_dir.to_owned(), program };
+    let controller = Controller::start(Arc::new(store), options).await?;
     let options = server::Options { listen, names, plain_from_loopback: plain, limits: Limits::default() };
     let server = Server::start(&controller, options).await?;
+    controller.listens_at(server.address());
     rt::files::write_atomic(&data_dir.join(ADDRESS), server.address().to_string().as_bytes())?;
     Ok(Running { controller, server, _lock: lock })
 }

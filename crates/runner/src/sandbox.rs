@@ -133,8 +133,22 @@ impl Sandbox {
             Ok::<_, std::io::Error>(())
         })();
         made.map_err(|e| Error::io(format_args!("make {}", dir.display()), &e))?;
+        // Programs like ssh ask who they are.
+        let accounts = [
+            ("passwd", format!("root:x:0:0::/:/bin/false\nrunner:x:{user}:{user}::{HOME}:/bin/sh\n")),
+            ("group", format!("root:x:0:\nrunner:x:{user}:\n")),
+        ];
+        for (file, text) in accounts {
+            let path = dir.join(file);
+            fs::write(&path, text).map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
+        }
         crate::decoy::make(state, &dir.join("decoy"))?;
         Ok(Sandbox { dir, user, program: program.to_owned(), decoy_of: state.to_owned() })
+    }
+
+    /// The user id that everything in it has.
+    pub fn user(&self) -> u32 {
+        self.user
     }
 
     /// A file of the work directory, as it is outside.
@@ -191,14 +205,13 @@ impl Sandbox {
         for link in ["bin", "sbin", "lib", "lib64"] {
             add(&["--ro-bind-try", &format!("/{link}"), &format!("/{link}")]);
         }
-        for file in
-            ["hosts", "ssl", "ca-certificates", "alternatives", "ld.so.cache", "localtime", "passwd", "group"]
-        {
+        for file in ["hosts", "ssl", "ca-certificates", "alternatives", "ld.so.cache", "localtime"] {
             let path = format!("/etc/{file}");
             add(&["--ro-bind-try", &path, &path]);
         }
         add(&["--size", &limits.file.bytes().to_string(), "--tmpfs", "/tmp"]);
         let outside = |part: &str| self.dir.join(part).to_string_lossy().into_owned();
+        add(&["--ro-bind", &outside("passwd"), "/etc/passwd", "--ro-bind", &outside("group"), "/etc/group"]);
         add(&["--ro-bind", &outside("decoy"), &self.decoy_of.to_string_lossy()]);
         add(&["--bind", &outside("work"), WORK, "--bind", &outside("sockets"), SOCKETS]);
         add(&["--ro-bind", &self.program.to_string_lossy(), PROGRAM, "--chdir", WORK]);

@@ -1,10 +1,12 @@
 //! The description of the API (OpenAPI 3.1), made from the table of routes and the types, so that it cannot drift.
 
 use api::{
-    AuditRecord, Empty, Event, Image, ImageSpec, ImageStatus, JoinToken, JoinTokenSpec, NewObject, Operation,
-    Patch, Problem, Project, ProjectSpec, RoleBinding, RoleBindingSpec, ServiceAccount, ServiceAccountSpec,
-    Settings, SettingsSpec, Vm, VmSpec, VmStatus, Worker, WorkerSpec, WorkerStatus,
+    AuditRecord, Credential, CredentialSpec, Empty, Event, Fleet, FleetSpec, Image, ImageSpec, ImageStatus,
+    JoinToken, JoinTokenSpec, NewObject, Operation, Patch, Problem, Project, ProjectSpec, RoleBinding,
+    RoleBindingSpec, ServiceAccount, ServiceAccountSpec, Settings, SettingsSpec, Vm, VmSpec, VmStatus,
+    Worker, WorkerSpec, WorkerStatus,
     access::{JoinTokenStatus, NewToken, ServiceAccountStatus, WhoAmI},
+    fleet::{FleetRequest, FleetStatus},
     record::{OperationSpec, OperationStatus},
     routes::{Access, Method, ROUTES, Route, RouteId as R},
     stream,
@@ -32,6 +34,10 @@ fn schemas() -> ComponentsBuilder {
         .object::<RoleBinding>("RoleBinding")
         .object::<JoinToken>("JoinToken");
     all.object::<Settings>("Settings").object::<Operation>("Operation");
+    all.object::<Fleet>("Fleet").object::<Credential>("Credential");
+    all.own::<FleetSpec>().own::<FleetStatus>().own::<CredentialSpec>();
+    all.named::<NewObject<FleetSpec>>("NewFleet").named::<NewObject<CredentialSpec>>("NewCredential");
+    all.named::<FleetRequest>("FleetRequest");
     all.object::<Event>("Event").object::<AuditRecord>("AuditRecord");
     all.own::<VmSpec>()
         .own::<VmStatus>()
@@ -269,8 +275,19 @@ fn shape(route: R) -> Shape {
         R::GetSettings => get("Settings"),
         R::PatchSettings => send("Patch", "Settings"),
         R::ListEvents => Shape { query: RECORDS, ..get("EventList") },
-        R::ListOperations => list("OperationList"),
-        R::GetOperation | R::CancelOperation => get("Operation"),
+        R::ListOperations | R::ListProjectOperations => list("OperationList"),
+        R::GetOperation | R::CancelOperation | R::GetProjectOperation | R::CancelProjectOperation => {
+            get("Operation")
+        }
+        R::ListAllFleets | R::ListFleets => list("FleetList"),
+        R::CreateFleet => make("NewFleet", "Fleet"),
+        R::GetFleet => get("Fleet"),
+        R::PatchFleet => send("Patch", "Fleet"),
+        R::StartFleet => Shape { status: "202", says: "It has begun", ..send("FleetRequest", "Operation") },
+        R::ListAllCredentials | R::ListCredentials => list("CredentialList"),
+        R::CreateCredential => make("NewCredential", "Credential"),
+        R::GetCredential => get("Credential"),
+        R::PatchCredential => send("Patch", "Credential"),
         R::ListAudit => Shape { query: RECORDS, ..get("AuditRecordList") },
         R::CreateBackup => Shape { status: "202", says: "It has begun", ..get("Operation") },
         R::Watch => Shape {
@@ -290,7 +307,7 @@ fn shape(route: R) -> Shape {
         R::PutVm => send("NewVm", "Vm"),
         R::PatchVm => send("Patch", "Vm"),
         R::DeleteVm => Shape { status: "202", says: "Its worker removes it (204: it is gone)", ..get("Vm") },
-        R::GetVmLog => Shape { answer_type: BYTES, query: LOG, ..get("") },
+        R::GetVmLog | R::GetOperationLog => Shape { answer_type: BYTES, query: LOG, ..get("") },
         R::ExecVm => stream(EXEC),
         R::ConsoleVm | R::VncVm | R::PortVm => stream(&[]),
         R::RemoveUnclaimed
@@ -298,7 +315,9 @@ fn shape(route: R) -> Shape {
         | R::DeleteProject
         | R::DeleteServiceAccount
         | R::DeleteRoleBinding
-        | R::DeleteJoinToken => gone(),
+        | R::DeleteJoinToken
+        | R::DeleteFleet
+        | R::DeleteCredential => gone(),
     }
 }
 

@@ -17,6 +17,7 @@ mod exec;
 mod handshake;
 mod host_key;
 mod key;
+pub mod key_agent;
 mod known_hosts;
 mod options;
 mod output;

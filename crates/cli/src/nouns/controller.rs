@@ -110,7 +110,7 @@ async fn create(app: &App, wait: &WaitArgs) -> Result {
     let mut operation: Operation = call.send().await?;
     let name = operation.metadata.name.to_string();
     if wait.wait {
-        operation = operation::wait(app, &name, wait.limit()).await?;
+        operation = operation::wait(app, &client::Key::cluster(name.as_str()), wait.limit()).await?;
     }
     if app.printer.format.is_data() {
         app.printer.value(&operation)?;

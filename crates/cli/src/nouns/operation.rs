@@ -5,7 +5,7 @@ use crate::{
     Failure, Result,
     app::App,
     failure::OK,
-    parse,
+    parse::{self, InProject},
     progress::Progress,
     rows::{self, Row, or_dash},
     table::{Column, col, wide},
@@ -13,10 +13,11 @@ use crate::{
 };
 use api::{
     Operation,
-    query::ListQuery,
+    query::{ListQuery, LogQuery},
     record::{OperationState, OperationStatus},
     routes::RouteId,
 };
+use base::Error;
 use clap::Subcommand;
 use client::Key;
 use std::time::Duration;
@@ -37,12 +38,24 @@ pub enum Command {
     /// Show an operation
     Get {
         /// Its name
-        name: String,
+        #[arg(value_parser = parse::in_project)]
+        name: InProject,
+    },
+    /// Show what an operation has said
+    #[command(visible_alias = "logs")]
+    Log {
+        /// Its name
+        #[arg(value_parser = parse::in_project)]
+        name: InProject,
+        /// Go on until it has ended
+        #[arg(long, short = 'f')]
+        follow: bool,
     },
     /// Wait until an operation has ended
     Wait {
         /// Its name
-        name: String,
+        #[arg(value_parser = parse::in_project)]
+        name: InProject,
         /// How long to wait at most
         #[arg(long, value_name = "TIME", value_parser = parse::seconds, default_value = "10m")]
         timeout: u64,
@@ -50,7 +63,8 @@ pub enum Command {
     /// Ask an operation to end early
     Cancel {
         /// Its name
-        name: String,
+        #[arg(value_parser = parse::in_project)]
+        name: InProject,
     },
 }
 
@@ -95,26 +109,65 @@ impl Command {
                 rows::list(app, &items[older..], Some(revision), "operations")?;
                 Ok(OK)
             }
-            Command::Get { name } => objects::get::<Operation>(app, &[Key::cluster(name)]).await,
+            Command::Get { name } => objects::get::<Operation>(app, &[find(app, &name).await?]).await,
+            Command::Log { name, follow } => show_log(app, &find(app, &name).await?, follow).await,
             Command::Wait { name, timeout } => {
-                let operation = wait(app, &name, Duration::from_secs(timeout)).await?;
+                let operation = wait(app, &find(app, &name).await?, Duration::from_secs(timeout)).await?;
                 objects::changed(app, &operation, "has ended well")
             }
             Command::Cancel { name } => {
-                let call = app.client()?.call(RouteId::CancelOperation, &[&name]);
+                let (key, client) = (find(app, &name).await?, app.client()?);
+                let call = match &key.project {
+                    Some(project) => client.call(RouteId::CancelProjectOperation, &[project, &key.name]),
+                    None => client.call(RouteId::CancelOperation, &[&key.name]),
+                };
                 let _: Option<serde_json::Value> = call.send_optional().await?;
-                objects::done(app, "operation", &Key::cluster(name), "was asked to end");
+                objects::done(app, "operation", &key, "was asked to end");
                 Ok(OK)
             }
         }
     }
 }
 
+/// The operation of this name: of the project, else of the cluster.
+async fn find(app: &App, name: &InProject) -> Result<Key> {
+    let key = app.vm(name)?;
+    if name.project.is_some() || app.client()?.find::<Operation>(&key).await?.is_some() {
+        return Ok(key);
+    }
+    Ok(Key::cluster(key.name))
+}
+
+/// Shows what an operation of a project has said; with `follow` until it has ended.
+pub async fn show_log(app: &App, key: &Key, follow: bool) -> Result {
+    let Some(project) = &key.project else {
+        return Err(Error::not_found("operations of the cluster have no log").into());
+    };
+    let query = LogQuery { follow, ..LogQuery::default() };
+    let call = app.client()?.call(RouteId::GetOperationLog, &[project, &key.name]).query(&query);
+    let mut raw = call.raw().await?;
+    while let Some(piece) = raw.next().await? {
+        app.printer.data(&piece);
+    }
+    Ok(OK)
+}
+
+/// An operation once it has ended, whichever way.
+pub async fn ended(app: &App, key: &Key) -> Result<Operation> {
+    let client = app.client()?;
+    let ended = client::wait::until(&client, key, Duration::MAX, |operation: Option<Operation>| {
+        let gone = || Error::not_found(format!("operation {} is no longer kept", key.name));
+        let operation = operation.ok_or_else(gone)?;
+        Ok(operation.status.state.ended().then_some(operation))
+    });
+    ended.await.map_err(Failure::from)
+}
+
 /// Waits for an operation and shows how far it is.
-pub async fn wait(app: &App, name: &str, limit: Duration) -> Result<Operation> {
+pub async fn wait(app: &App, key: &Key, limit: Duration) -> Result<Operation> {
     let client = app.client()?;
     let mut progress = Progress::spinner(app);
-    let waited = client::wait::operation(&client, name, limit, |operation| {
+    let waited = client::wait::operation(&client, key, limit, |operation| {
         let at = step(&operation.status);
         progress.say(&format!("{}: {}", operation.spec.kind, if at.is_empty() { "waiting" } else { &at }));
     });

@@ -84,7 +84,7 @@ impl Controller {
 
     /// Removes an account with its role bindings.
     pub async fn delete_account(&self, caller: &Caller, name: &str) -> Result<()> {
-        self.delete_simple::<ServiceAccount>(caller, name, |account, change: &mut Change<'_>| {
+        self.delete_simple::<ServiceAccount>(caller, None, name, |account, change: &mut Change<'_>| {
             let name = &account.metadata.name;
             self.keep_an_admin(name, None)?;
             let bindings: Vec<_> =
@@ -122,12 +122,12 @@ impl Controller {
                     .hint("see: hostler project list"));
             }
         }
-        self.create_simple(caller, new, Empty {}).await
+        self.create_simple(caller, None, new, Empty {}).await
     }
 
     /// Takes a role from an account.
     pub async fn delete_binding(&self, caller: &Caller, name: &str) -> Result<()> {
-        self.delete_simple::<RoleBinding>(caller, name, |binding, _| {
+        self.delete_simple::<RoleBinding>(caller, None, name, |binding, _| {
             self.keep_an_admin(&binding.spec.account, Some(&binding.metadata.name))
         })
         .await

@@ -37,8 +37,13 @@ impl Controller {
     }
 
     /// Asks an operation to end early.
-    pub async fn cancel_operation(&self, caller: &Caller, name: &str) -> Result<Operation> {
-        let uid = self.find::<Operation>(None, name)?.metadata.uid;
+    pub async fn cancel_operation(
+        &self,
+        caller: &Caller,
+        project: Option<&Name>,
+        name: &str,
+    ) -> Result<Operation> {
+        let uid = self.find::<Operation>(project, name)?.metadata.uid;
         let operation = self
             .writer()
             .update::<Operation>(uid, |operation, change| {
@@ -47,7 +52,7 @@ impl Controller {
                 }
                 operation.spec.cancelled = true;
                 operation.metadata.generation += 1;
-                change.audit(caller, Verb::Update, None, "ok")?;
+                change.audit(caller, Verb::Update, project, "ok")?;
                 Ok(true)
             })
             .await?;
@@ -61,7 +66,8 @@ pub(crate) async fn run(view: View, writer: Writer, data_dir: PathBuf) {
     let mut follower = view.follow(view.revision());
     loop {
         let open: Vec<Uid> = view.read(|t| {
-            t.operations.iter().filter(|o| !o.status.state.ended()).map(|o| o.metadata.uid).collect()
+            let open = |o: &&std::sync::Arc<Operation>| o.spec.kind == KIND && !o.status.state.ended();
+            t.operations.iter().filter(open).map(|o| o.metadata.uid).collect()
         });
         for uid in open {
             if let Err(e) = step(&view, &writer, &data_dir, uid).await {
@@ -114,7 +120,7 @@ async fn set_state(writer: &Writer, uid: Uid, state: OperationState) -> Result<(
     writer.update::<Operation>(uid, set).await.map(|_| ())
 }
 
-async fn end(
+pub(crate) async fn end(
     writer: &Writer,
     uid: Uid,
     state: OperationState,

@@ -145,6 +145,7 @@ impl Controller {
     pub(crate) async fn create_simple<S, T>(
         &self,
         caller: &Caller,
+        project: Option<&Name>,
         new: NewObject<S>,
         status: T,
     ) -> Result<Object<S, T>>
@@ -157,8 +158,11 @@ impl Controller {
         if let Some(answer) = self.writer().replay(caller).await? {
             return Ok(answer);
         }
-        let object =
-            Object { metadata: super::new_metadata(new.name, None, new.labels), spec: new.spec, status };
+        let object = Object {
+            metadata: super::new_metadata(new.name, project.cloned(), new.labels),
+            spec: new.spec,
+            status,
+        };
         self.commit_new(caller, object, None, |_| Ok(())).await
     }
 
@@ -268,11 +272,12 @@ impl Controller {
     pub(crate) async fn delete_simple<K: Kind>(
         &self,
         caller: &Caller,
+        project: Option<&Name>,
         name: &str,
         check: impl Fn(&K, &mut Change<'_>) -> Result<()>,
     ) -> Result<()> {
         loop {
-            let object = self.find::<K>(None, name)?;
+            let object = self.find::<K>(project, name)?;
             if_match(caller, object.metadata())?;
             let mut change = self.writer().change();
             check(&object, &mut change)?;
@@ -283,7 +288,7 @@ impl Controller {
                 "Deleted",
                 format!("deleted by {}", caller.principal.name),
             )?;
-            change.audit(caller, Verb::Delete, None, "ok")?;
+            change.audit(caller, Verb::Delete, project, "ok")?;
             match change.commit().await {
                 Ok(_) => return Ok(()),
                 Err(e) => self.writer().catch_up(e).await?,

@@ -45,7 +45,7 @@ impl Controller {
             let parts = new.spec.format.parts().join(" and ");
             status.conditions = vec![ready_condition(false, &format!("waits for its {parts}"))];
         }
-        self.create_simple(caller, new, status).await
+        self.create_simple(caller, None, new, status).await
     }
 
     /// Takes in one part of an image: streamed to the disk, its digest computed on the way, its content inspected, and
@@ -135,7 +135,7 @@ impl Controller {
 
     /// Removes an image that no VM uses, and what only it was made of.
     pub async fn delete_image(&self, caller: &Caller, name: &str) -> Result<()> {
-        self.delete_simple::<Image>(caller, name, |image, _| {
+        self.delete_simple::<Image>(caller, None, name, |image, _| {
             let uid = image.metadata.uid;
             let users =
                 self.read(|t| Vm::table(t).iter().filter(|vm| vm.status.image_uid == Some(uid)).count());

@@ -39,7 +39,7 @@ impl Controller {
 
     /// Ends a join token.
     pub async fn delete_join_token(&self, caller: &Caller, name: &str) -> Result<()> {
-        self.delete_simple::<JoinToken>(caller, name, |_, _| Ok(())).await
+        self.delete_simple::<JoinToken>(caller, None, name, |_, _| Ok(())).await
     }
 
     /// Lets a host in: checks its token, signs its key, makes its object. A worker that joins again under a name that

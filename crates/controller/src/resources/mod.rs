@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod backups;
+mod fleets;
 mod generic;
 mod images;
 mod join;
@@ -13,7 +14,8 @@ mod workers;
 
 pub use accounts::new_token;
 pub use audit::RecordPage;
-pub(crate) use backups::run as carry_out;
+pub(crate) use backups::{end as end_operation, run as carry_out};
+pub(crate) use fleets::operation as fleet_operation;
 pub use generic::{Page, PageQuery};
 pub use images::Upload;
 pub use vms::Made;

@@ -27,7 +27,7 @@ impl Controller {
 
     /// Makes a project.
     pub async fn create_project(&self, caller: &Caller, new: NewObject<ProjectSpec>) -> Result<Project> {
-        self.create_simple(caller, new, Empty {}).await
+        self.create_simple(caller, None, new, Empty {}).await
     }
 
     /// Removes a project that owns nothing.
@@ -35,17 +35,22 @@ impl Controller {
         if name == DEFAULT_PROJECT {
             return Err(Error::conflict("the project 'default' always exists"));
         }
-        self.delete_simple::<Project>(caller, name, |project, _| {
+        self.delete_simple::<Project>(caller, None, name, |project, _| {
             let name = &project.metadata.name;
             let prefix = format!("/vms/{name}/");
-            let (vms, bindings) = self.read(|t| {
+            let (vms, bindings, others) = self.read(|t| {
                 let bindings = t.bindings.iter().filter(|b| b.spec.project.as_ref() == Some(name)).count();
-                (t.vms.range(&prefix, None).count(), bindings)
+                let fleets = t.fleets.iter().filter(|f| f.metadata.project.as_ref() == Some(name)).count();
+                let credentials =
+                    t.credentials.iter().filter(|c| c.metadata.project.as_ref() == Some(name)).count();
+                (t.vms.range(&prefix, None).count(), bindings, fleets + credentials)
             });
-            if vms + bindings == 0 {
+            if vms + bindings + others == 0 {
                 return Ok(());
             }
-            Err(Error::conflict(format!("the project '{name}' owns {vms} VMs and {bindings} role bindings"))
+            Err(Error::conflict(format!(
+                "the project '{name}' owns {vms} VMs, {bindings} role bindings, and {others} fleets and credentials"
+            ))
                 .hint("delete them first"))
         })
         .await

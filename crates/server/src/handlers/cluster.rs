@@ -173,10 +173,6 @@ fn records<T: Serialize>(r: &Request, page: RecordPage<T>) -> Result<Response<Bo
     json(StatusCode::OK, &api::List { items: page.items, revision, next: page.next })
 }
 
-pub(super) async fn cancel_operation(r: &Request) -> Result<Response<Body>> {
-    object(StatusCode::OK, &r.controller.cancel_operation(&r.caller()?, r.parameter("name")?).await?)
-}
-
 pub(super) async fn create_backup(r: &Request) -> Result<Response<Body>> {
     object(StatusCode::ACCEPTED, &r.controller.create_backup(&r.caller()?).await?)
 }

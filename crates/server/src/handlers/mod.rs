@@ -2,6 +2,7 @@
 //! without a handler does not compile.
 
 mod cluster;
+mod fleets;
 mod images;
 mod vms;
 
@@ -64,9 +65,9 @@ pub(crate) async fn answer(r: Request) -> Result<Response<Body>> {
         R::PatchSettings => cluster::patch_settings(r).await,
 
         R::ListEvents => cluster::events(&r).await,
-        R::ListOperations => cluster::list::<api::Operation>(&r),
-        R::GetOperation => cluster::get::<api::Operation>(&r),
-        R::CancelOperation => cluster::cancel_operation(&r).await,
+        R::ListOperations => fleets::list::<api::Operation>(&r, None),
+        R::GetOperation => fleets::get_operation(&r),
+        R::CancelOperation => fleets::cancel(&r, None).await,
         R::ListAudit => cluster::audit(&r).await,
         R::CreateBackup => cluster::create_backup(&r).await,
 
@@ -83,6 +84,24 @@ pub(crate) async fn answer(r: Request) -> Result<Response<Body>> {
         R::PatchVm => vms::patch(r).await,
         R::DeleteVm => vms::delete(&r).await,
         R::RestartVm => vms::restart(&r).await,
+        R::ListAllFleets => fleets::list::<api::Fleet>(&r, None),
+        R::ListFleets => fleets::list::<api::Fleet>(&r, Some(&r.project()?)),
+        R::CreateFleet => fleets::create(r).await,
+        R::GetFleet => fleets::get::<api::Fleet>(&r),
+        R::PatchFleet => fleets::patch(r).await,
+        R::DeleteFleet => fleets::delete(&r).await,
+        R::StartFleet => fleets::start(r).await,
+        R::ListAllCredentials => fleets::list::<api::Credential>(&r, None),
+        R::ListCredentials => fleets::list::<api::Credential>(&r, Some(&r.project()?)),
+        R::CreateCredential => fleets::create_credential(r).await,
+        R::GetCredential => fleets::get::<api::Credential>(&r),
+        R::PatchCredential => fleets::patch_credential(r).await,
+        R::DeleteCredential => fleets::delete_credential(&r).await,
+        R::ListProjectOperations => fleets::list::<api::Operation>(&r, Some(&r.project()?)),
+        R::GetProjectOperation => fleets::get::<api::Operation>(&r),
+        R::CancelProjectOperation => fleets::cancel(&r, Some(&r.project()?)).await,
+        R::GetOperationLog => fleets::log(&r),
+
         R::GetVmLog => tunnel::log(r).await,
         R::ExecVm | R::ConsoleVm | R::VncVm | R::PortVm => tunnel::serve(r).await,
     }
