@@ -21,6 +21,7 @@ struct Scene {
     admin: Http,
     worker: String,
     operation: String,
+    started: String,
     digest: String,
 }
 
@@ -41,7 +42,16 @@ impl Scene {
         admin.send("POST", "/v1/service-accounts", &account).await.is(201);
         admin.send("POST", "/v1/join-tokens", &json!({"name": "spare", "spec": {}})).await.is(201);
         let operation = admin.ask("POST", "/v1/backups").send().await.is(202);
+        let word = json!({"name": "word", "spec": {"kind": "text", "value": "hush"}});
+        admin.send("POST", "/v1/projects/red/credentials", &word).await.is(201);
+        // A repository that nobody serves: the operation is there, and fails.
+        let source = json!({"git": {"url": "https://fleet.invalid/estate"}});
+        let fleet = json!({"name": "estate", "spec": {"source": source}});
+        admin.send("POST", "/v1/projects/red/fleets", &fleet).await.is(201);
+        let check = json!({"verb": "check", "arguments": ["--all"]});
+        let started = admin.send("POST", "/v1/projects/red/fleets/estate/operations", &check).await.is(202);
         Scene {
+            started: started["metadata"]["name"].as_str().unwrap().to_owned(),
             worker: cluster.worker_name(1),
             _cluster: cluster,
             admin,
@@ -122,6 +132,8 @@ impl Scene {
             | R::ListEvents
             | R::ListOperations
             | R::ListAudit
+            | R::ListAllFleets
+            | R::ListAllCredentials
             | R::ListAllVms => (plain(&[]), 200),
             R::CreateBackup => (plain(&[]), 202),
             R::Join
@@ -150,8 +162,20 @@ impl Scene {
             R::DeleteRoleBinding => (outdated(&["admin"]), 412),
             R::DeleteJoinToken => (outdated(&["spare"]), 412),
             R::GetOperation | R::CancelOperation => (plain(&[&self.operation]), 200),
-            R::ListVms => (plain(&[project]), 200),
-            R::CreateVm => (body(&[project], json!({})), 400),
+            R::ListVms | R::ListFleets | R::ListCredentials | R::ListProjectOperations => {
+                (plain(&[project]), 200)
+            }
+            R::CreateVm | R::CreateFleet | R::CreateCredential => (body(&[project], json!({})), 400),
+            R::GetFleet => (plain(&[project, "estate"]), 200),
+            R::GetCredential => (plain(&[project, "word"]), 200),
+            R::PatchFleet => (body(&[project, "estate"], nonsense), 400),
+            R::PatchCredential => (body(&[project, "word"], nonsense), 400),
+            R::DeleteFleet => (outdated(&[project, "estate"]), 412),
+            R::DeleteCredential => (outdated(&[project, "word"]), 412),
+            R::StartFleet => (body(&[project, "estate"], json!({})), 400),
+            R::GetProjectOperation | R::CancelProjectOperation | R::GetOperationLog => {
+                (plain(&[project, &self.started]), 200)
+            }
             R::GetVm => (plain(&vm), 200),
             R::PutVm => (body(&vm, json!({})), 400),
             R::PatchVm => (body(&vm, nonsense), 400),
@@ -294,6 +318,9 @@ async fn e2e_what_belongs_to_others_shows_nowhere() {
         "/v1/projects/blue/vms",
         "/v1/events?kind=vm",
         "/v1/events?last=1000",
+        "/v1/operations",
+        "/v1/fleets",
+        "/v1/credentials",
     ] {
         seen.push(blue.get(path).await.is(200));
     }
@@ -309,13 +336,13 @@ async fn e2e_what_belongs_to_others_shows_nowhere() {
     }
     for value in seen {
         let text = value.to_string();
-        for secret in ["\"red\"", "crimson", "web", "role-binding", "service-account"] {
+        for secret in
+            ["\"red\"", "crimson", "web", "estate", "hush", "backup", "role-binding", "service-account"]
+        {
             assert!(!text.contains(secret), "{secret} shows in {text}");
         }
     }
-    for path in
-        ["/v1/operations", "/v1/audit", "/v1/service-accounts", "/v1/workers?watch", "/v1/operations?watch"]
-    {
+    for path in ["/v1/audit", "/v1/service-accounts", "/v1/workers?watch"] {
         blue.get(path).await.problem(403);
     }
 }

@@ -15,7 +15,7 @@ pub mod ssh;
 
 pub use links::meant;
 
-use crate::{Result, app::App};
+use crate::{Result, app::App, nouns};
 use clap::Subcommand;
 
 /// The verbs.
@@ -37,6 +37,9 @@ pub enum Verb {
 /// Fleet directories.
 #[derive(Debug, Subcommand)]
 pub enum Directories {
+    /// Those that the controller knows
+    #[command(flatten)]
+    Registered(nouns::fleet::Command),
     /// Make hostler.yaml from hpc_config.rb
     Import(import::Import),
     /// Make run, deploy, report and the others as that system calls them
@@ -46,6 +49,7 @@ pub enum Directories {
 impl Directories {
     async fn run(self, app: &App) -> Result {
         match self {
+            Directories::Registered(command) => command.run(app).await,
             Directories::Import(import) => import.run(app).await,
             Directories::Links(links) => links.run(app),
         }

@@ -1,6 +1,6 @@
 //! Logs by offset.
 
-use crate::{Client, Key, Result, explain};
+use crate::{Call, Client, Key, Result, explain};
 use api::{
     query::{LOG_END, LOG_OFFSET, LogQuery},
     routes::RouteId,
@@ -27,6 +27,16 @@ impl Client {
     pub async fn vm_log(&self, vm: &Key, log: &str, query: &LogQuery) -> Result<Log> {
         let project = vm.project.as_deref().unwrap_or(api::access::DEFAULT_PROJECT);
         let call = self.call(RouteId::GetVmLog, &[project, &vm.name, log]);
+        self.log(call, query).await
+    }
+
+    /// Opens the log of an operation of a project.
+    pub async fn operation_log(&self, operation: &Key, query: &LogQuery) -> Result<Log> {
+        let project = operation.project.as_deref().unwrap_or(api::access::DEFAULT_PROJECT);
+        self.log(self.call(RouteId::GetOperationLog, &[project, &operation.name]), query).await
+    }
+
+    async fn log(&self, call: Call, query: &LogQuery) -> Result<Log> {
         let response = call.query(query).stream().await?;
         let number =
             |name: &str| -> Option<u64> { response.headers().get(name)?.to_str().ok()?.parse().ok() };

@@ -62,7 +62,8 @@ impl Controller {
         let (fleet, dispatching) = Fleet::start(&view, &writer);
         let timing = rt::task::spawn("timers", timers::run(view.clone(), writer.clone()));
         let (logs, address) = (Logs::open(&options.data_dir)?, Arc::<OnceLock<SocketAddr>>::default());
-        let trimming = rt::task::spawn("retention", retention::run(view.clone(), writer.clone(), logs.clone()));
+        let trimming =
+            rt::task::spawn("retention", retention::run(view.clone(), writer.clone(), logs.clone()));
         let working = resources::carry_out(view.clone(), writer.clone(), options.data_dir.clone());
         let operating = rt::task::spawn("operations", working);
         let runs = Runs {
@@ -119,10 +120,26 @@ impl Controller {
         let _ = self.0.address.set(address);
     }
 
-    /// What an operation of a project has said, from `offset` on.
-    pub fn operation_log(&self, project: &Name, name: &str, offset: u64, follow: bool) -> Result<LogReader> {
-        let operation = self.find::<api::Operation>(Some(project), name)?;
-        self.0.logs.read(operation.metadata.uid, offset, follow)
+    /// What an operation of a project has said, from `offset` on. Who follows waits for its start.
+    pub async fn operation_log(
+        &self,
+        project: &Name,
+        name: &str,
+        offset: u64,
+        follow: bool,
+    ) -> Result<LogReader> {
+        let mut follower = self.0.view.follow(self.0.view.revision());
+        loop {
+            let operation = self.find::<api::Operation>(Some(project), name)?;
+            if !follow || operation.status.state != api::record::OperationState::Pending {
+                return self.0.logs.read(operation.metadata.uid, offset, follow);
+            }
+            match follower.next().await {
+                Ok(_) => {}
+                Err(e) if e.code == base::Code::Gone => follower.skip_to_now(),
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     pub(crate) fn writer(&self) -> &Writer {

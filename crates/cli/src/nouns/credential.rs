@@ -26,7 +26,12 @@ pub enum Command {
         #[arg(value_parser = parse::name)]
         name: Name,
         /// A private key for SSH without a passphrase
-        #[arg(long, value_name = "FILE", required_unless_present = "text_file", conflicts_with = "text_file")]
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "text_file",
+            conflicts_with = "text_file"
+        )]
         ssh_key: Option<PathBuf>,
         /// A file with a text that directories ask for by this name
         #[arg(long, value_name = "FILE")]

@@ -97,8 +97,15 @@ pub struct Start {
 }
 
 impl Row for Fleet {
-    const COLUMNS: &'static [Column] =
-        &[col("NAME"), col("PROJECT"), col("SOURCE"), col("LAST CHECK"), col("DRIFT"), col("AGE"), wide("UID")];
+    const COLUMNS: &'static [Column] = &[
+        col("NAME"),
+        col("PROJECT"),
+        col("SOURCE"),
+        col("LAST CHECK"),
+        col("DRIFT"),
+        col("AGE"),
+        wide("UID"),
+    ];
     fn cells(&self) -> Vec<String> {
         let m = &self.metadata;
         let now = rt::clock::wall();

@@ -140,13 +140,12 @@ async fn find(app: &App, name: &InProject) -> Result<Key> {
 
 /// Shows what an operation of a project has said; with `follow` until it has ended.
 pub async fn show_log(app: &App, key: &Key, follow: bool) -> Result {
-    let Some(project) = &key.project else {
+    if key.project.is_none() {
         return Err(Error::not_found("operations of the cluster have no log").into());
-    };
+    }
     let query = LogQuery { follow, ..LogQuery::default() };
-    let call = app.client()?.call(RouteId::GetOperationLog, &[project, &key.name]).query(&query);
-    let mut raw = call.raw().await?;
-    while let Some(piece) = raw.next().await? {
+    let mut log = app.client()?.operation_log(key, &query).await?;
+    while let Some(piece) = log.next().await? {
         app.printer.data(&piece);
     }
     Ok(OK)

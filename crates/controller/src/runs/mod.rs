@@ -169,7 +169,7 @@ impl Runs {
         let drift = ended.as_ref().map_or(Drift::Unknown, Ended::drift);
         match ended {
             Ok(Ended::Cancelled) => {
-                self.end(uid, OperationState::Cancelled, Ok(serde_json::Value::Null)).await
+                self.end(uid, OperationState::Cancelled, Ok(serde_json::Value::Null)).await;
             }
             Ok(Ended::Exit { code, report }) => {
                 let state =
@@ -204,7 +204,7 @@ impl Runs {
             match drift {
                 _ if before == Some(drift) => {}
                 Drift::None => {
-                    change.event("fleet", &fleet.metadata, "InStep", "its nodes are as they should be")?
+                    change.event("fleet", &fleet.metadata, "InStep", "its nodes are as they should be")?;
                 }
                 Drift::Pending => {
                     change.warning("fleet", &fleet.metadata, "Drifted", "a deploy would change something")?;

@@ -140,11 +140,7 @@ impl Runs {
     }
 
     /// What was granted.
-    fn credentials(
-        &self,
-        project: &Name,
-        granted: &[Name],
-    ) -> Result<Granted> {
+    fn credentials(&self, project: &Name, granted: &[Name]) -> Result<Granted> {
         let mut all = Granted::default();
         for name in granted {
             let key = crate::kind::key::<Credential>(Some(project), name.as_str());

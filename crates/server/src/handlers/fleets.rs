@@ -87,10 +87,11 @@ pub(super) async fn cancel(r: &Request, project: Option<&Name>) -> Result<Respon
 }
 
 /// What an operation has said, going on where that is asked.
-pub(super) fn log(r: &Request) -> Result<Response<Body>> {
+pub(super) async fn log(r: &Request) -> Result<Response<Body>> {
     let query: LogQuery = r.query()?;
     let offset = query.offset.unwrap_or(0);
-    let reader = r.controller.operation_log(&r.project()?, r.parameter("name")?, offset, query.follow)?;
+    let reader =
+        r.controller.operation_log(&r.project()?, r.parameter("name")?, offset, query.follow).await?;
     let room = query.limit.unwrap_or(u64::MAX);
     let pieces = futures::stream::unfold((reader, room), |(mut reader, room)| async move {
         let mut piece = match reader.next().await {

@@ -100,7 +100,7 @@ pub(crate) async fn answer(r: Request) -> Result<Response<Body>> {
         R::ListProjectOperations => fleets::list::<api::Operation>(&r, Some(&r.project()?)),
         R::GetProjectOperation => fleets::get::<api::Operation>(&r),
         R::CancelProjectOperation => fleets::cancel(&r, Some(&r.project()?)).await,
-        R::GetOperationLog => fleets::log(&r),
+        R::GetOperationLog => fleets::log(&r).await,
 
         R::GetVmLog => tunnel::log(r).await,
         R::ExecVm | R::ConsoleVm | R::VncVm | R::PortVm => tunnel::serve(r).await,
