@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, fmt, path::Path};
 #[derive(Debug, Default, Serialize)]
 pub struct Document {
     platforms: Vec<Platform>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assign: Vec<Assignment>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata_masters: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -21,6 +23,12 @@ struct Platform {
     name: String,
     r#type: &'static str,
     path: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Assignment {
+    nodes: Vec<String>,
+    metadata: Value,
 }
 
 /// The only source of secrets that has a word of its own.
@@ -68,6 +76,7 @@ impl Document {
         let argument = statement.arguments.first().unwrap_or(&Value::Null);
         match statement.word.as_str() {
             "platform" => self.platform(argument, dir, home),
+            "set_metadata" => self.metadata(argument, statement),
             "master_cmdbs" => self.masters(argument, statement),
             "sudo_for" => sudo(argument),
             "send_logs_to" => only_default(statement, "remote_fs", "logs are kept on the node and here"),
@@ -121,6 +130,11 @@ impl Document {
             .into())
     }
 
+    fn metadata(&mut self, given: &Value, statement: &Statement) -> Verdict {
+        self.assign.push(Assignment { nodes: scope(statement)?, metadata: given.clone() });
+        Ok(())
+    }
+
     /// `{source: [properties]}` becomes `{property: source}`.
     fn masters(&mut self, given: &Value, statement: &Statement) -> Verdict {
         if !statement.nodes.is_empty() {
@@ -131,6 +145,7 @@ impl Document {
             let ours = match source.as_str() {
                 "host_ip" => "resolver",
                 "platform_handler" | "platform_handlers" => "inventory",
+                "config" => "assign",
                 _ => {
                     unknown.push(source.as_str());
                     continue;
@@ -145,6 +160,15 @@ impl Document {
             [] => Ok(()),
             _ => Err(format!("there is no source of metadata called {}", unknown.join(", "))),
         }
+    }
+}
+
+/// The selectors of the nodes that a line is about.
+fn scope(statement: &Statement) -> Result<Vec<String>, String> {
+    match &statement.nodes[..] {
+        [] => Ok(vec!["all".into()]),
+        [nodes] => Ok(nodes.clone()),
+        _ => Err("for_nodes inside for_nodes: say by one selector which nodes are meant".into()),
     }
 }
 
@@ -187,7 +211,6 @@ fn without(word: &str) -> &'static str {
         "gateway" | "transform_ssh_connection" => {
             "write it as Host, ProxyJump and User in an SSH configuration, and name that by --ssh-config"
         }
-        "set_metadata" => "write it into inventory.yaml, groups.yaml or defaults.yaml of the platform",
         "use_kpscript_from" => "databases are read without KeePass",
         "credentials_for" | "secrets_from_thycotic" => "name the source in the section `secrets`",
         "packaging_timeout" => "nothing is packaged, so nothing has to be waited for",
