@@ -2,6 +2,8 @@
 
 pub mod connector;
 pub mod engine;
+pub mod junit;
+pub mod nodetest;
 pub mod ruby;
 pub mod session;
 pub mod watch;
