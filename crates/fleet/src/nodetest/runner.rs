@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     connector::{Connectors, Local, over},
-    engine::{self, Failure, Interrupt, Job, Limits, Observer, Out},
+    engine::{Engine, Failure, Interrupt, Job, Limits, Observer, Out},
     session::{Command, Ended, Session},
 };
 use base::{Error, Result, Secret};
@@ -142,7 +142,11 @@ impl Runner<'_> {
             NodeTests { runner: self, plans, secrets, connection: chosen.has(Kind::Connection.as_str()) };
         let tested: Vec<Node> =
             self.nodes.iter().filter(|n| !job.plans[n.name.as_str()].is_empty()).cloned().collect();
-        let done = engine::run(&tested, self.limits, self.interrupt, self.observer, &job).await;
+        // Results are redacted at the end; no output is shown on the way.
+        let redactor = &Redactor::default();
+        let engine =
+            Engine { limits: self.limits, interrupt: self.interrupt, observer: self.observer, redactor };
+        let done = engine.run(&tested, &job).await;
         let outcomes = done.into_iter().map(|done| match done.value {
             Some(outcomes) => outcomes,
             None => {
