@@ -1,5 +1,6 @@
 //! Nodes, their metadata and services, from platforms of several kinds; selectors.
 
+pub mod ansible;
 mod assign;
 mod directory;
 pub mod document;
