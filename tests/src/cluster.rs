@@ -1,9 +1,10 @@
 //! A cluster from its start to its end.
 
 use crate::{Cli, Process, binary, eventually, processes_under};
-use base::Secret;
+use base::{Secret, Uid};
 use client::{Client, Options};
 use std::{
+    collections::BTreeMap,
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -55,6 +56,8 @@ pub struct Cluster {
     pub controller: Process,
     /// Its workers, where they are apart.
     pub workers: Vec<Process>,
+    /// Where its first controller listened.
+    listen: Option<String>,
     setup: Setup,
     cli: Cli,
     dir: TempDir,
@@ -70,8 +73,9 @@ impl Cluster {
         let cli = Cli::new(dir.path());
         let listen = format!("{}:0", loopback());
         let controller = start_controller(&cli, &setup, dir.path(), &listen, &[]);
-        let mut cluster = Cluster { controller, workers: Vec::new(), setup, cli, dir };
+        let mut cluster = Cluster { controller, workers: Vec::new(), listen: None, setup, cli, dir };
         cluster.wait_until_serving().await;
+        cluster.listen = Some(cluster.address());
         if cluster.setup.layout == Layout::Apart && cluster.setup.workers > 0 {
             cluster.start_workers().await;
         }
@@ -166,10 +170,13 @@ impl Cluster {
     }
 
     /// Starts the controller again where it was, with these further arguments (`--failpoint NAME:N`). Does not wait.
+    ///
+    /// # Panics
+    /// Before it served for the first time.
     pub fn restart_controller(&mut self, args: &[&str]) {
-        let address = self.address();
         self.forget_what_is_told_at_a_start();
-        self.controller = start_controller(&self.cli, &self.setup, self.dir.path(), &address, args);
+        let address = self.listen.as_deref().expect("it has served");
+        self.controller = start_controller(&self.cli, &self.setup, self.dir.path(), address, args);
     }
 
     /// What `dev` tells anew at each start: nobody must read what the start before said.
@@ -179,7 +186,7 @@ impl Cluster {
             told.extend([self.data_dir().join("admin.token"), self.context_file()]);
         }
         for file in told {
-            fs::remove_file(file).expect("it was told");
+            let _ = fs::remove_file(file); // one that died at its start told nothing
         }
     }
 
@@ -232,6 +239,29 @@ impl Cluster {
             processes_under(self.dir()).into_iter().filter(is_qemu).filter(|p| crate::alive(*p)).collect();
         pids.sort_unstable();
         pids
+    }
+
+    /// The machines that a synthetic worker (counted from 1) has, as it wrote them down: uid, and how often it was
+    /// started.
+    ///
+    /// # Panics
+    /// Where what it wrote is not understood.
+    pub fn synthetic_machines(&self, worker: u32) -> BTreeMap<Uid, u64> {
+        let text = fs::read_to_string(self.worker_dir(worker).join("synthetic.jsonl")).unwrap_or_default();
+        let mut machines = BTreeMap::new();
+        // The last line may be in the writing.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for line in whole.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).expect("a whole line");
+            let observed = &line["observed"];
+            let uid: Uid = observed["uid"].as_str().and_then(|uid| uid.parse().ok()).expect("a uid");
+            if line["removed"] == true {
+                machines.remove(&uid);
+            } else {
+                machines.insert(uid, observed["run"].as_u64().expect("a count"));
+            }
+        }
+        machines
     }
 
     async fn start_workers(&mut self) {

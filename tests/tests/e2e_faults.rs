@@ -152,24 +152,6 @@ async fn all_running(client: &Client, count: usize) -> Vec<Vm> {
     .await
 }
 
-/// The machines that a synthetic worker has, as it wrote them down: uid, and how often it was started.
-fn machines(cluster: &Cluster, worker: u32) -> BTreeMap<Uid, u64> {
-    let text = fs::read_to_string(cluster.worker_dir(worker).join("synthetic.jsonl")).unwrap_or_default();
-    let mut machines = BTreeMap::new();
-    // The last line may be in the writing.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    for line in whole.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).expect("a whole line");
-        let uid: Uid = line["observed"]["uid"].as_str().unwrap().parse().unwrap();
-        if line["removed"] == true {
-            machines.remove(&uid);
-        } else {
-            machines.insert(uid, line["observed"]["run"].as_u64().unwrap());
-        }
-    }
-    machines
-}
-
 /// Nothing acknowledged is lost, nothing is there twice, nothing belongs to nobody, and nothing was deleted for that.
 async fn nothing_lost_or_doubled(cluster: &Cluster, acknowledged: &BTreeMap<String, Uid>) {
     let client = cluster.client();
@@ -181,7 +163,7 @@ async fn nothing_lost_or_doubled(cluster: &Cluster, acknowledged: &BTreeMap<Stri
 
     let mut on_workers = Vec::new();
     for (worker, number) in [("w1", 1), ("w2", 2)] {
-        let machines = machines(cluster, number);
+        let machines = cluster.synthetic_machines(number);
         assert!(machines.values().all(|run| *run == 1), "something was started twice on {worker}");
         on_workers.extend(machines.into_keys().map(|uid| (uid, worker.to_owned())));
     }
@@ -303,7 +285,7 @@ async fn e2e_an_absent_controller_harms_no_vm() {
     cluster.wait_until_online().await;
     unharmed(&before, &all_running(&cluster.client(), 8).await);
     for worker in [1, 2] {
-        assert!(machines(&cluster, worker).values().all(|run| *run == 1), "one was started again");
+        assert!(cluster.synthetic_machines(worker).values().all(|run| *run == 1), "one was started again");
     }
 }
 
@@ -378,7 +360,7 @@ async fn e2e_vms_that_come_and_go_leave_nothing() {
     }
     let left: Vec<String> = under(&dir).into_iter().filter(|p| uids.iter().any(|u| p.contains(u))).collect();
     assert!(left.is_empty(), "{left:?}");
-    assert!(machines(&cluster, 1).is_empty());
+    assert!(cluster.synthetic_machines(1).is_empty());
 }
 
 /// All paths below a directory.

@@ -15,7 +15,7 @@ async fn cluster(test: &str) -> Option<Cluster> {
         return None;
     };
     let cluster = Cluster::start(Setup::qemu(Layout::Apart, 1, guest)).await;
-    cluster.cli().run(&["worker", "cpu-ratio", "w1", "4"]).await.ok(); // two CPUs for three guests
+    cluster.cli().run(&["worker", "cpu-ratio", "w1", "4"]).await.ok(); // two CPUs for four guests
     Some(cluster)
 }
 
@@ -129,11 +129,15 @@ async fn qemu_guests_that_a_restored_backup_does_not_know_are_adopted() {
     let Some(mut cluster) = cluster(test).await else { return };
     create(&cluster, &["one"]).await;
     running(&cluster, &["one"]).await;
+    // One that waits when the backup is made, and runs when it is restored.
+    cluster.cli().run(&["worker", "cordon", "w1"]).await.ok();
+    create(&cluster, &["late"]).await;
     let made = cluster.cli().run(&["controller", "backup", "create", "--wait", "-o", "json"]).await.json();
     let operation: Operation = serde_json::from_value(made).unwrap();
     let backup = operation.status.result.expect("a result")["path"].as_str().unwrap().to_owned();
-    let names = ["one", "three", "two"];
-    create(&cluster, &names[1..]).await;
+    cluster.cli().run(&["worker", "uncordon", "w1"]).await.ok();
+    let names = ["late", "one", "three", "two"];
+    create(&cluster, &names[2..]).await;
     let before = running(&cluster, &names).await;
 
     assert_eq!(cluster.controller.end(rt::process::Signal::TERM).await, Some(0));

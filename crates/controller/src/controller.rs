@@ -6,6 +6,7 @@ use crate::{
     codec,
     fleet::Fleet,
     placement::Placer,
+    recovery::Recovery,
     resources, retention,
     runs::{self, LogReader, Logs, Runs},
     seal::Seal,
@@ -55,11 +56,12 @@ impl Controller {
         let seal = Arc::new(Seal::open(&options.data_dir)?);
         let ca = open_ca(&options.data_dir)?;
         let blobs = BlobStore::open(&options.data_dir.join("images"))?;
+        let recovery = Recovery::open(store.clone()).await?;
         let (view, follow) = View::open(store.clone(), seal.clone()).await?;
         let writer = Writer::new(store, seal, view.clone());
         resources::first_objects(&writer, &view).await?;
-        let (placer, placing) = Placer::start(&view, &writer);
-        let (fleet, dispatching) = Fleet::start(&view, &writer);
+        let (placer, placing) = Placer::start(&view, &writer, &recovery);
+        let (fleet, dispatching) = Fleet::start(&view, &writer, &recovery);
         let timing = rt::task::spawn("timers", timers::run(view.clone(), writer.clone()));
         let (logs, address) = (Logs::open(&options.data_dir)?, Arc::<OnceLock<SocketAddr>>::default());
         let trimming =

@@ -9,6 +9,7 @@ mod report;
 
 use crate::{
     change::Writer,
+    recovery::Recovery,
     view::{Any, Change, View},
 };
 use api::{
@@ -35,6 +36,8 @@ use tokio::{io::AsyncReadExt, sync::Notify};
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
 /// A worker whose link is up may be silent so long, whatever the setting says.
 const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
+/// How often it is looked whether a recovery may end.
+const RECOVERY_LOOK: Duration = Duration::from_millis(200);
 
 /// All links. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +46,7 @@ pub struct Fleet(Arc<Inner>);
 struct Inner {
     view: View,
     writer: Writer,
+    recovery: Recovery,
     sessions: Sessions,
     workers: Mutex<HashMap<Uid, Presence>>,
     started: Instant,
@@ -70,10 +74,11 @@ impl Default for Presence {
 }
 
 impl Fleet {
-    pub(crate) fn start(view: &View, writer: &Writer) -> (Fleet, rt::task::Task<()>) {
+    pub(crate) fn start(view: &View, writer: &Writer, recovery: &Recovery) -> (Fleet, rt::task::Task<()>) {
         let fleet = Fleet(Arc::new(Inner {
             view: view.clone(),
             writer: writer.clone(),
+            recovery: recovery.clone(),
             sessions: Sessions::new(Welcome::default(), KeepAlive::default()),
             workers: Mutex::default(),
             started: rt::clock::now(),
@@ -81,7 +86,7 @@ impl Fleet {
         }));
         let watching = fleet.clone();
         let task = rt::task::spawn("fleet", async move {
-            tokio::join!(watching.dispatch(), watching.notice_absence());
+            tokio::join!(watching.dispatch(), watching.notice_absence(), watching.recover());
         });
         (fleet, task)
     }
@@ -161,13 +166,18 @@ impl Fleet {
     async fn serve(&self, session: Session) {
         let worker = session.worker();
         self.heard(worker);
+        let has_told = Notify::new();
+        let tell = async {
+            has_told.notified().await; // what it claims, it must not be told to stop before
+            self.push(&session).await;
+        };
         tokio::select! {
             e = session.closed() => tracing::info!(worker = %worker, error = %e, "a link ended"),
-            e = self.read_report(&session) => {
+            e = self.read_report(&session, &has_told) => {
                 tracing::info!(worker = %worker, error = %e, "a worker's report ended");
                 session.close(e);
             }
-            () = self.push(&session) => {}
+            () = tell => {}
         }
         self.0.sessions.remove(&session);
     }
@@ -180,7 +190,8 @@ impl Fleet {
         presence.changed.clone()
     }
 
-    async fn read_report(&self, session: &Session) -> Error {
+    /// Takes in what a worker tells: first all that it has, then what changes.
+    async fn read_report(&self, session: &Session, has_told: &Notify) -> Error {
         let worker = session.worker();
         let mut report = match session.report().await {
             Ok(report) => report,
@@ -196,6 +207,7 @@ impl Fleet {
             if let Err(e) = self.take_report(worker, &line).await {
                 return e;
             }
+            has_told.notify_one();
         }
     }
 
@@ -261,22 +273,42 @@ impl Fleet {
         }
     }
 
-    /// Marks workers that are not heard of. A controller that has just started gives everybody the full time.
+    /// Whether a worker is not heard of for longer than the limit. A controller that has just started gives everybody
+    /// the full time.
+    fn is_silent(&self, worker: Uid, limit: Duration) -> bool {
+        let heard = self.0.workers.lock().get(&worker).map_or(self.0.started, |p| p.heard);
+        let limit = if self.is_connected(worker) { limit.max(SILENCE) } else { limit };
+        rt::clock::now() - heard > limit
+    }
+
+    fn offline_limit(&self) -> Duration {
+        Duration::from_secs(self.0.view.read(|t| t.cluster_settings().worker_offline_seconds))
+    }
+
+    /// Lets placement go on after a restore, once each worker has told what it has or is silent for too long.
+    async fn recover(&self) {
+        let recovery = &self.0.recovery;
+        while !recovery.is_over() {
+            let limit = self.offline_limit();
+            let known: Vec<Uid> = self.0.view.read(|t| t.workers.iter().map(|w| w.metadata.uid).collect());
+            if known.into_iter().all(|worker| recovery.has_told(worker) || self.is_silent(worker, limit))
+                && let Err(e) = recovery.end().await
+            {
+                tracing::warn!(error = %e, "the end of the recovery could not be written down");
+            }
+            rt::clock::sleep(RECOVERY_LOOK).await;
+        }
+    }
+
+    /// Marks workers that are not heard of.
     async fn notice_absence(&self) {
         loop {
             rt::clock::sleep(Duration::from_secs(1)).await;
-            let limit =
-                Duration::from_secs(self.0.view.read(|t| t.cluster_settings().worker_offline_seconds));
-            let absent: Vec<Arc<Worker>> = self.0.view.read(|t| {
-                let workers = self.0.workers.lock();
-                let silent = |w: &&Arc<Worker>| {
-                    let uid = w.metadata.uid;
-                    let heard = workers.get(&uid).map_or(self.0.started, |p| p.heard);
-                    let limit = if self.is_connected(uid) { limit.max(SILENCE) } else { limit };
-                    w.status.online && rt::clock::now() - heard > limit
-                };
-                t.workers.iter().filter(silent).cloned().collect()
-            });
+            let limit = self.offline_limit();
+            let online = |w: &&Arc<Worker>| w.status.online;
+            let mut absent: Vec<Arc<Worker>> =
+                self.0.view.read(|t| t.workers.iter().filter(online).cloned().collect());
+            absent.retain(|w| self.is_silent(w.metadata.uid, limit));
             for worker in absent {
                 if let Err(e) = self.mark_absent(&worker, limit).await {
                     tracing::warn!(worker = %worker.metadata.name, error = %e, "an absence could not be written down");

@@ -1,8 +1,9 @@
 //! The control plane: resources, reconcilers, authorisation, audit. Owns the store; never dials a worker.
 //!
 //! A request becomes a commit ([`change`]); the commit shows in the [`view`]; reconcilers follow the view: [`placement`]
-//! gives VMs a worker, [`fleet`] tells workers what to run and writes down what they report, [`runs`] carries out operations
-//! with fleet directories, [`timers`] ends what has lived its time, [`retention`] trims records.
+//! gives VMs a worker, [`fleet`] tells workers what to run and writes down what they report, [`recovery`] keeps the two
+//! in step after a restore, [`runs`] carries out operations with fleet directories, [`timers`] ends what has lived its
+//! time, [`retention`] trims records.
 
 mod caller;
 mod change;
@@ -11,6 +12,7 @@ mod controller;
 mod fleet;
 mod kind;
 mod placement;
+mod recovery;
 mod resources;
 mod retention;
 mod runs;

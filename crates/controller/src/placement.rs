@@ -5,6 +5,7 @@
 
 use crate::{
     change::Writer,
+    recovery::Recovery,
     view::{Any, Change, View},
 };
 use api::{
@@ -127,6 +128,7 @@ struct Books {
 pub struct Placer {
     books: Arc<Mutex<Books>>,
     view: View,
+    recovery: Recovery,
     wake: Arc<Notify>,
     started: rt::clock::Instant,
     started_ms: u64,
@@ -134,12 +136,13 @@ pub struct Placer {
 
 impl Placer {
     /// Opens the books from the view and starts placing.
-    pub(crate) fn start(view: &View, writer: &Writer) -> (Placer, rt::task::Task<()>) {
+    pub(crate) fn start(view: &View, writer: &Writer, recovery: &Recovery) -> (Placer, rt::task::Task<()>) {
         let settings = view.read(crate::view::Tables::cluster_settings);
         let books = Books { cluster: Cluster::new(scheduler_settings(&settings)), in_flight: HashMap::new() };
         let placer = Placer {
             books: Arc::new(Mutex::new(books)),
             view: view.clone(),
+            recovery: recovery.clone(),
             wake: Arc::new(Notify::new()),
             started: rt::clock::now(),
             started_ms: u64::try_from(rt::clock::wall().as_millisecond()).unwrap_or(0),
@@ -176,8 +179,9 @@ impl Placer {
     async fn run(self, mut follower: crate::view::Follower, writer: Writer) {
         let mut committing = FuturesUnordered::new();
         loop {
+            let goes_on = self.recovery.is_over();
             let room = AT_ONCE - committing.len();
-            if room > 0 {
+            if goes_on && room > 0 {
                 for decision in self.decide(room) {
                     committing.push(self.commit(&writer, decision));
                 }
@@ -194,7 +198,8 @@ impl Placer {
                 },
                 Some(()) = committing.next(), if !committing.is_empty() => {}
                 () = self.wake.notified() => {}
-                () = rt::clock::sleep(wake_in) => {}
+                () = rt::clock::sleep(wake_in), if goes_on => {}
+                () = self.recovery.over(), if !goes_on => {}
             }
         }
     }
@@ -289,7 +294,7 @@ impl Placer {
     /// Why a VM waits, as a member of `viewer` may know it. None for one whose placement is being written down.
     pub fn explain(&self, vm: Uid, viewer: Option<&Name>) -> Option<Explanation> {
         let explain = || self.books.lock().cluster.explain(vm, viewer.map(Name::as_str));
-        explain().or_else(|| {
+        self.recovery.explain().or_else(explain).or_else(|| {
             self.consider(vm); // whoever asks may be ahead of the books
             explain()
         })
@@ -297,6 +302,9 @@ impl Placer {
 
     /// Where a VM would go now.
     pub(crate) fn preview(&self, vm: &Vm, needed: &Needed) -> Result<Uid, Explanation> {
+        if let Some(held) = self.recovery.explain() {
+            return Err(held);
+        }
         let request = request(vm, needed.clone(), created_ms(vm));
         self.books.lock().cluster.preview(&request)
     }
@@ -376,7 +384,8 @@ fn request(vm: &Vm, needed: Needed, created_ms: u64) -> Request {
     }
 }
 
-fn place(vm: &mut Vm, worker: &Worker) {
+/// Writes into a VM that it is on this worker, and charged there.
+pub(crate) fn place(vm: &mut Vm, worker: &Worker) {
     let again = vm.status.worker.is_some();
     let now = rt::clock::wall();
     let charged = charge_of(&vm.spec, &vm.status.runtime);

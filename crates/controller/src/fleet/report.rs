@@ -1,6 +1,7 @@
 //! What a worker reports becomes the status of its VMs and of itself.
 
 use super::Fleet;
+use crate::recovery;
 use api::{
     Condition, Vm, VmPhase, Worker,
     assignment::{Report, VmReport},
@@ -21,6 +22,7 @@ impl Fleet {
                 for vm in &vms {
                     self.take_vm(worker, vm).await?;
                 }
+                self.0.recovery.told(worker);
                 Ok(())
             }
             Report::Vm { vm } => {
@@ -111,12 +113,14 @@ impl Fleet {
 
     /// Whether a VM on a worker belongs to no object, or to an object that is somewhere else.
     fn is_unclaimed(&self, worker: Uid, vm: &VmReport) -> bool {
-        vm.unclaimed
-            && self
-                .0
-                .view
-                .by_uid::<Vm>(vm.uid)
-                .is_none_or(|object| object.status.worker.as_ref().is_none_or(|w| w.uid != worker))
+        let belongs = |object: &Vm| {
+            object.status.worker.as_ref().is_some_and(|w| w.uid == worker) || self.claims(object, worker, vm)
+        };
+        vm.unclaimed && !self.0.view.by_uid::<Vm>(vm.uid).is_some_and(|object| belongs(&object))
+    }
+
+    fn claims(&self, object: &Vm, worker: Uid, report: &VmReport) -> bool {
+        recovery::claims(object, worker, report, !self.0.recovery.is_over())
     }
 
     async fn note_unclaimed(&self, worker: Uid, vm: &VmReport) -> Result<()> {
@@ -140,12 +144,18 @@ impl Fleet {
     }
 
     async fn take_vm(&self, worker: Uid, report: &VmReport) -> Result<()> {
+        let holder = self.0.view.by_uid::<Worker>(worker);
         let update = self.0.writer.update::<Vm>(report.uid, |vm, change| {
+            let before = vm.status.clone();
             let here = vm.status.worker.as_ref().is_some_and(|w| w.uid == worker);
-            if !here || vm.status.epoch != report.epoch || report.unclaimed || is_overtaken(vm, report) {
+            if let Some(holder) = holder.as_deref().filter(|_| self.claims(vm, worker, report)) {
+                recovery::claim(vm, holder, report);
+                let message = format!("the worker '{}' has it already", holder.metadata.name);
+                change.event("vm", &vm.metadata, "Claimed", message)?;
+            } else if !here || vm.status.epoch != report.epoch || report.unclaimed || is_overtaken(vm, report)
+            {
                 return Ok(false);
             }
-            let before = vm.status.clone();
             apply(vm, report);
             if vm.status == before {
                 return Ok(false);
