@@ -1,9 +1,15 @@
 //! Runs commands on nodes, checks and deploys their services.
 
 pub mod connector;
+pub mod deploy;
 pub mod engine;
 pub mod junit;
+pub mod log;
 pub mod nodetest;
+pub mod plan;
+pub mod resource;
 pub mod ruby;
+pub mod service;
 pub mod session;
+pub mod shell;
 pub mod watch;

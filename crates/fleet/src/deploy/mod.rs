@@ -1,0 +1,16 @@
+//! Checks and deployments.
+
+mod carry_out;
+mod node;
+mod operator;
+mod settings;
+mod turn;
+mod voice;
+
+pub use node::{Mode, Report, Request, run};
+pub use operator::{Blocks, Operator, Playbooks};
+pub use settings::Section;
+pub use voice::Voice;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Steps that run on the operator's machine.
+
+use crate::{
+    ruby,
+    service::{Action, Script, Upload},
+    session::{Chunk, Command, Ended, Session, Sink},
+};
+use base::{Error, Result};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use inventory::Node;
+use ssh::quote;
+use std::{path::Path, time::Duration};
+
+/// Who runs blocks of Ruby code.
+pub trait Blocks: Send + Sync {
+    /// Runs one to its end.
+    fn call<'a>(
+        &'a self,
+        block: &'a ruby::Block,
+        say: &'a mut (dyn FnMut(Chunk) + Send),
+    ) -> BoxFuture<'a, Result<()>>;
+}
+
+/// What steps on the operator's machine may use.
+#[derive(Clone, Copy, Default)]
+pub struct Operator<'a> {
+    /// Who runs blocks of Ruby code.
+    pub blocks: Option<&'a dyn Blocks>,
+    /// Who runs Ansible.
+    pub ansible: Option<&'a dyn Playbooks>,
+}
+
+impl std::fmt::Debug for Operator<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Operator")
+    }
+}
+
+/// Who runs Ansible against a node.
+pub trait Playbooks: Send + Sync {
+    /// Runs a playbook or role to its end; with `check`, only says what it would change.
+    fn play<'a>(
+        &'a self,
+        node: &'a Node,
+        ansible: &'a crate::service::Ansible,
+        check: bool,
+        sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<Ended>>;
+}
+
+impl Operator<'_> {
+    /// Runs an action that is not the node's own.
+    pub async fn run(
+        &self,
+        action: &Action,
+        check: bool,
+        node: &Node,
+        session: &Session,
+        sink: &mut dyn Sink,
+    ) -> Result<Ended> {
+        match action {
+            Action::Local(script) => local(script, check, sink).await,
+            Action::Upload(upload) => send(upload, session, sink).await,
+            Action::Ansible(ansible) => match self.ansible {
+                Some(playbooks) => playbooks.play(node, ansible, check, sink).await,
+                None => Err(Error::unavailable("Ansible cannot be run here")),
+            },
+            Action::Block(block) => {
+                let Some(blocks) = self.blocks else {
+                    return Err(Error::unavailable("Ruby code cannot be run here"));
+                };
+                let mut said = Vec::new();
+                blocks.call(block, &mut |chunk| said.push(chunk)).await?;
+                for chunk in said {
+                    sink.take(chunk).await;
+                }
+                Ok(Ended::Code(0))
+            }
+            Action::Resource(_) | Action::Script(_) | Action::Supervise { .. } => {
+                Err(Error::internal("this step is the node's own"))
+            }
+        }
+    }
+}
+
+/// A script on this machine, in the directory of its service.
+async fn local(script: &Script, check: bool, sink: &mut dyn Sink) -> Result<Ended> {
+    let code = if check { script.check.as_ref().unwrap_or(&script.script) } else { &script.script };
+    let directory = script.directory.as_deref().unwrap_or(Path::new("."));
+    let enter = format!("cd -- {} || exit 1\n", quote(&directory.to_string_lossy()));
+    // bash, as the name of the step says, unless the script says otherwise.
+    let command = Command {
+        script: format!("{enter}{code}"),
+        interpreter: Some(script.interpreter.clone().unwrap_or_else(|| "bash".into())),
+        env: script.env.clone(),
+        timeout: script.timeout.map(|s| Duration::from_secs(s.into())),
+        ..Command::default()
+    };
+    crate::connector::over(crate::connector::Local).run(command, sink).await
+}
+
+/// Copies files into a directory of the node, by `tar` on both sides.
+async fn send(upload: &Upload, session: &Session, sink: &mut dyn Sink) -> Result<Ended> {
+    let archive = archive(&upload.source).await?;
+    let into = crate::resource::word(&upload.into);
+    let name = upload.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut script = format!("tar -x -C {into} -f -\n");
+    if let Some(owner) = &upload.owner {
+        let group = upload.group.as_ref().map(|g| format!(":{g}")).unwrap_or_default();
+        script = format!(
+            "{} && chown -R {} -- {into}/{}\n",
+            script.trim_end(),
+            quote(&format!("{owner}{group}")),
+            quote(&name)
+        );
+    }
+    session.run(Command { script, stdin: archive, ..Command::default() }, sink).await
+}
+
+async fn archive(source: &Path) -> Result<Bytes> {
+    let (Some(dir), Some(name)) = (source.parent(), source.file_name()) else {
+        return Err(Error::invalid("scp", format!("{} cannot be copied", source.display())));
+    };
+    let mut tar = rt::process::command("tar");
+    tar.arg("-c").arg("-C").arg(dir).args(["--owner=0", "--group=0", "-f", "-", "--"]).arg(name);
+    tar.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let output = tar.output().await.map_err(|e| rt::process::cannot_start("tar", &e))?;
+    if output.status.success() {
+        return Ok(output.stdout.into());
+    }
+    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::internal(format!("cannot read {}", source.display())).because(why))
+}

@@ -1,0 +1,165 @@
+//! Files with a given content, and files that must not be.
+
+use super::{Attributes, Change, Content, Kind, Look, Presence, Seen, World, change::Part, diff, word};
+use base::{Error, Result};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use ssh::quote;
+
+/// What new files get where nothing else is said.
+const USUAL_MODE: u32 = 0o644;
+/// The length of lines of base64.
+const LINE: usize = 1 << 12;
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// Where, absolute or from `~/`.
+    pub path: String,
+    /// What is in it; `None` keeps what there is.
+    #[serde(skip)]
+    pub content: Option<Bytes>,
+    /// The SHA-256 of that in hexadecimal.
+    pub sum: Option<String>,
+    /// Permissions and owners.
+    pub attributes: Attributes,
+    /// Whether it must be there.
+    pub state: Presence,
+    /// A command for `sh` that must be content with the new file, `$1`, before it takes its place.
+    pub validate: Option<String>,
+}
+
+impl File {
+    /// A file with this content.
+    pub fn new(path: String, content: Option<Bytes>, attributes: Attributes) -> Self {
+        let sum = content.as_ref().map(|c| sum(c));
+        File { path, content, sum, attributes, state: Presence::Present, validate: None }
+    }
+
+    /// What has to be seen.
+    pub fn look(&self, look: &mut Look) {
+        let content = match &self.sum {
+            Some(sum) if self.state == Presence::Present => Content::Unless(sum.clone()),
+            _ => Content::Sum,
+        };
+        look.path(&self.path, content);
+        if let Some(parent) = super::parent(&self.path) {
+            look.path(parent, Content::Sum);
+        }
+    }
+
+    /// What would change.
+    pub fn plan(&self, world: &mut World) -> Result<Option<Change>> {
+        let path = world.absolute(&self.path);
+        let seen = world.paths.get(&path).cloned();
+        match (self.state, seen) {
+            (Presence::Absent, None) => Ok(None),
+            (Presence::Absent, Some(seen)) => remove(world, &self.path, &seen).map(Some),
+            (Presence::Present, None) => self.create(world).map(Some),
+            (Presence::Present, Some(seen)) => match &seen.kind {
+                Kind::File(_) => self.change(world, &seen),
+                Kind::Link(target) => {
+                    let mut change = self.create(world)?;
+                    change.parts[0] = Part {
+                        title: format!("Change {path} from a link into a file"),
+                        diff: std::iter::once(format!("< link to {target}"))
+                            .chain(change.parts.remove(0).diff)
+                            .collect(),
+                    };
+                    Ok(Some(change))
+                }
+                other => Err(super::in_the_way(&path, other.noun(), "file")),
+            },
+        }
+    }
+
+    fn create(&self, world: &mut World) -> Result<Change> {
+        let path = world.absolute(&self.path);
+        super::parent_exists(world, &self.path)?;
+        let content = self.content.clone().unwrap_or_default();
+        let attributes = self.attributes.or_mode(USUAL_MODE);
+        let owner = |name: &Option<String>| name.clone().map_or_else(Default::default, |n| [n.clone(), n]);
+        let seen = Seen {
+            kind: Kind::File(Some(sum(&content))),
+            mode: attributes.mode.unwrap_or(USUAL_MODE),
+            owner: owner(&attributes.owner),
+            group: owner(&attributes.group),
+            size: content.len(),
+            content: Some(content.clone()),
+        };
+        world.paths.insert(path.clone(), seen);
+        let diff = diff::texts(b"", &content);
+        Ok(Change::new(format!("Create file {path}"), diff, self.put(&content, &attributes)))
+    }
+
+    fn change(&self, world: &mut World, seen: &Seen) -> Result<Option<Change>> {
+        let path = world.absolute(&self.path);
+        let mut lines = self.attributes.diff(seen);
+        let Kind::File(sum) = &seen.kind else { return Ok(None) };
+        if sum.is_none() && self.sum.is_some() {
+            return Err(unreadable(&path));
+        }
+        let content = self.content.as_ref().filter(|_| self.sum != *sum);
+        if lines.is_empty() && content.is_none() {
+            return Ok(None);
+        }
+        let script = match content {
+            None => format!("attributes {} {}", word(&self.path), self.attributes.words()),
+            Some(new) => {
+                lines.extend(match &seen.content {
+                    Some(old) => diff::texts(old, new),
+                    None => diff::sizes("too large to compare", seen.size, new.len()),
+                });
+                self.put(new, &self.attributes.or(seen))
+            }
+        };
+        let mut after = self.attributes.applied(seen);
+        if let Some(new) = content {
+            after.kind = Kind::File(self.sum.clone());
+            after.content = Some(new.clone());
+            after.size = new.len();
+        }
+        world.paths.insert(path.clone(), after);
+        Ok(Some(Change::new(format!("Change file {path}"), lines, script)))
+    }
+
+    fn put(&self, content: &[u8], attributes: &Attributes) -> String {
+        let check = quote(self.validate.as_deref().unwrap_or_default());
+        // The delimiter has a character that base64 has not.
+        let mut script = format!("put {} {} {check} <<'-' || return\n", word(&self.path), attributes.words());
+        let encoded = STANDARD.encode(content);
+        let mut rest = encoded.as_str();
+        while !rest.is_empty() {
+            let (line, more) = rest.split_at(rest.len().min(LINE));
+            script.push_str(line);
+            script.push('\n');
+            rest = more;
+        }
+        script.push('-');
+        script
+    }
+}
+
+/// The removal of a file or a link.
+pub fn remove(world: &mut World, path: &str, seen: &Seen) -> Result<Change> {
+    let absolute = world.absolute(path);
+    let noun = seen.kind.noun();
+    if !matches!(seen.kind, Kind::File(_) | Kind::Link(_)) {
+        return Err(super::in_the_way(&absolute, noun, "file"));
+    }
+    world.paths.remove(&absolute);
+    Ok(Change::new(format!("Remove {noun} {absolute}"), Vec::new(), format!("rm -f -- {}", word(path))))
+}
+
+/// Its SHA-256 in hexadecimal.
+pub fn sum(content: &[u8]) -> String {
+    hex::encode(Sha256::digest(content))
+}
+
+/// The error for a file whose content has to be compared.
+pub fn unreadable(path: &str) -> Error {
+    Error::new(base::Code::Forbidden, format!("the user on the node may not read {path}"))
+        .hint("deploy as another user, for example with --become")
+}

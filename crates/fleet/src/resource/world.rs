@@ -1,0 +1,143 @@
+//! What a node has: as it was seen, and as it will be after the changes planned so far.
+
+mod facts;
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file, with the SHA-256 of its content in hexadecimal where it may be read.
+    File(Option<String>),
+    /// A directory.
+    Directory,
+    /// A symbolic link to this text.
+    Link(String),
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+impl Kind {
+    /// As a noun.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Kind::File(_) => "file",
+            Kind::Directory => "directory",
+            Kind::Link(_) => "link",
+            Kind::Other => "special file",
+        }
+    }
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is.
+    pub kind: Kind,
+    /// Its permissions, with setuid, setgid and sticky bit.
+    pub mode: u32,
+    /// The user who owns it, by number and by name.
+    pub owner: [String; 2],
+    /// Its group, by number and by name.
+    pub group: [String; 2],
+    /// Its size in bytes.
+    pub size: usize,
+    /// Its content, where it was asked for and is not too large.
+    pub content: Option<Bytes>,
+}
+
+/// What the supervisor says of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceState {
+    /// Whether the supervisor knows it.
+    pub loaded: bool,
+    /// Whether it runs.
+    pub active: bool,
+    /// Whether it starts with the machine; `None` where that cannot be chosen.
+    pub enabled: Option<bool>,
+    /// Whether the supervisor has not read its newest definition.
+    pub stale: bool,
+}
+
+/// An account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Its number.
+    pub uid: String,
+    /// The name of its primary group.
+    pub group: String,
+    /// The comment, by convention the full name.
+    pub comment: String,
+    /// Its home directory.
+    pub home: String,
+    /// Its login shell.
+    pub shell: String,
+    /// The other groups that it is in.
+    pub groups: BTreeSet<String>,
+}
+
+/// A working tree of git.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// The commit that is checked out, if there is one.
+    pub head: Option<String>,
+    /// How many files differ from that commit.
+    pub dirty: usize,
+    /// Where it was cloned from.
+    pub url: String,
+    /// What the remote repository calls by the wanted name: commit and reference.
+    pub remote: Vec<(String, String)>,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerState {
+    /// The id of the image that the wanted name means on the node, if it is there.
+    pub image: Option<String>,
+    /// Whether it runs, the image it was made from, and the settings that it was made with; `None` where there is none.
+    pub found: Option<(bool, String, String)>,
+}
+
+/// All that was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// The home of the user who looked.
+    pub home: String,
+    /// By absolute path.
+    pub paths: BTreeMap<String, Seen>,
+    /// Tools that are not there.
+    pub missing: BTreeSet<String>,
+    /// `apt-get`, `dnf` or `apk`; empty where there is none.
+    pub manager: String,
+    /// Installed packages and their versions.
+    pub packages: BTreeMap<String, String>,
+    /// What the package manager would do, by the key of the look.
+    pub would: BTreeMap<usize, Vec<String>>,
+    /// Why something could not be foretold, by the key of the look.
+    pub cannot: BTreeMap<usize, String>,
+    /// `systemd` or `openrc`; empty where there is none.
+    pub supervisor: String,
+    /// Services by name.
+    pub services: BTreeMap<String, ServiceState>,
+    /// Accounts by name.
+    pub users: BTreeMap<String, Account>,
+    /// Working trees, by the key of the look.
+    pub trees: BTreeMap<usize, Tree>,
+    /// Containers, by the key of the look.
+    pub containers: BTreeMap<usize, ContainerState>,
+    /// Handlers that an earlier deployment owes.
+    pub pending: BTreeSet<String>,
+    /// Whether something planned before may have changed what was not looked at: a script, a package.
+    pub loose: bool,
+}
+
+impl World {
+    /// A path with `~/` at its beginning replaced.
+    pub fn absolute(&self, path: &str) -> String {
+        match path.strip_prefix("~/") {
+            Some(rest) => format!("{}/{rest}", self.home),
+            None => path.to_owned(),
+        }
+    }
+}
