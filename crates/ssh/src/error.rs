@@ -15,6 +15,18 @@ impl From<russh::Error> for Failure {
     }
 }
 
+impl From<russh::SendError> for Failure {
+    fn from(_: russh::SendError) -> Self {
+        Failure::Protocol(russh::Error::SendError)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Failure::Ours(e)
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {

@@ -45,6 +45,21 @@ impl KeyPair {
         }
     }
 
+    /// As [`Self::from_openssh`], for a key with a passphrase.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] also for a wrong passphrase.
+    pub fn from_encrypted(text: &Secret, passphrase: &Secret) -> Result<Self> {
+        let key = keys::decode_secret_key(text.expose_secret(), Some(passphrase.expose_secret()));
+        usable(key.map_err(|e| unreadable(&e))?)
+    }
+
+    /// The public half of a key with a passphrase, where its file shows it: OpenSSH's format does.
+    pub(crate) fn public_of_encrypted(text: &Secret) -> Option<PublicKey> {
+        let key = PrivateKey::from_openssh(text.expose_secret()).ok()?;
+        key.is_encrypted().then(|| key.public_key().clone())
+    }
+
     /// The private key as OpenSSH writes it to `id_ed25519` or `ssh_host_ed25519_key`.
     pub fn private_openssh(&self) -> Result<Secret> {
         let text = self.0.to_openssh(LineEnding::LF);
@@ -62,10 +77,6 @@ impl KeyPair {
         fingerprint(self.0.public_key())
     }
 
-    pub(crate) fn is_rsa(&self) -> bool {
-        matches!(self.0.algorithm(), Algorithm::Rsa { .. })
-    }
-
     pub(crate) fn private(&self) -> Arc<PrivateKey> {
         Arc::clone(&self.0)
     }
@@ -74,6 +85,13 @@ impl KeyPair {
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyPair({})", self.fingerprint())
+    }
+}
+
+fn usable(key: PrivateKey) -> Result<KeyPair> {
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(KeyPair(Arc::new(key))),
+        other => Err(unsupported(other.as_str())),
     }
 }
 

@@ -5,4 +5,6 @@ pub mod fake_http;
 pub mod fault_proxy;
 
 pub mod hosts;
+pub mod ssh_agent;
+pub mod ssh_ca;
 pub mod sshd;

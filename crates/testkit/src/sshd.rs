@@ -37,6 +37,20 @@ impl Sshd {
     /// # Errors
     /// Where OpenSSH's server or `ssh-keygen` is missing, or does not start.
     pub async fn start(extra: &[&str]) -> Result<Self> {
+        let lines: Vec<String> = extra.iter().map(|line| (*line).to_owned()).collect();
+        Self::start_at(Ipv4Addr::LOCALHOST, async |_| Ok(lines)).await
+    }
+
+    /// Starts one that listens on this address, `0.0.0.0` for all of them (each of 127.0.0.0/8 then leads to it).
+    /// `prepare` gets its directory, with `host_key` and `host_key.pub` in it, before it starts, and returns further
+    /// lines for its configuration.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and what `prepare` returns.
+    pub async fn start_at(
+        listen: Ipv4Addr,
+        prepare: impl AsyncFnOnce(&Path) -> Result<Vec<String>>,
+    ) -> Result<Self> {
         let dir = tempfile::tempdir().map_err(|e| Error::io("make a directory", &e))?;
         let path = |name: &str| dir.path().join(name);
         std::fs::create_dir(path("home")).map_err(|e| Error::io("make a home directory", &e))?;
@@ -47,10 +61,12 @@ impl Sshd {
         write(&path("authorized_keys"), &user_line)?;
         let user_key = Secret::new(read(&path("user_key"))?);
         let user = rt::process::run(with_args("id", &["-un"]), PATIENCE).await?.stdout.trim().to_owned();
+        let extra = prepare(dir.path()).await?;
         for _ in 0..ATTEMPTS {
             let address = free_address().await?;
             let config = path("sshd_config");
-            write(&config, &configuration(dir.path(), address, extra))?;
+            let listening = SocketAddr::new(listen.into(), address.port());
+            write(&config, &configuration(dir.path(), listening, &extra))?;
             let mut child = serve(&config, &path("log"))?;
             if listens(&mut child, &path("log")).await? {
                 return Ok(Sshd { address, user, host_key, user_key, child, dir });
@@ -108,7 +124,7 @@ impl Sshd {
     }
 }
 
-fn configuration(dir: &Path, address: SocketAddr, extra: &[&str]) -> String {
+fn configuration(dir: &Path, address: SocketAddr, extra: &[String]) -> String {
     let mut text = String::new();
     for line in extra {
         let _ = writeln!(text, "{line}");
@@ -125,9 +141,16 @@ fn configuration(dir: &Path, address: SocketAddr, extra: &[&str]) -> String {
     text
 }
 
-/// Makes an ed25519 key and returns its public line.
 async fn make_key(path: &Path) -> Result<String> {
-    let mut keygen = with_args("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"]);
+    make_key_of(path, "ed25519", "").await
+}
+
+/// Makes a key of a type that `ssh-keygen` knows, with a passphrase or without, and returns its public line.
+///
+/// # Errors
+/// Where `ssh-keygen` is missing, or does not know the type.
+pub async fn make_key_of(path: &Path, kind: &str, passphrase: &str) -> Result<String> {
+    let mut keygen = with_args("ssh-keygen", &["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"]);
     keygen.arg(path);
     rt::process::run(keygen, PATIENCE).await?;
     Ok(read(&path.with_extension("pub"))?.trim().to_owned())

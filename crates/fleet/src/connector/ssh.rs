@@ -65,6 +65,7 @@ pub fn target(node: &Node, login: &Login) -> Result<Target> {
         password: given.password,
         host_keys: lines(node, "host_keys")?,
         options,
+        transport: given.transport,
     })
 }
 

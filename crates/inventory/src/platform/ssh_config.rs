@@ -19,7 +19,7 @@ pub fn read(path: Option<&Path>, options: &Options) -> Result<Found> {
     let config = Config::load(&files, &options.me)?;
     let nodes = config.named().into_iter().map(|named| {
         // Whether the whole of it can be understood is for those who connect.
-        let host = config.resolve(&Query::new(&named.name)).ok();
+        let host = config.resolve_alone(&Query::new(&named.name)).ok();
         let mut metadata = host.map(|host| describe(&host, &options.me.user)).unwrap_or_default();
         metadata.insert("ssh_alias".into(), named.name.clone().into());
         if let Some(path) = path {
@@ -32,7 +32,7 @@ pub fn read(path: Option<&Path>, options: &Options) -> Result<Found> {
 
 fn describe(host: &HostConfig, me: &str) -> Metadata {
     let gateway = match &host.proxy {
-        Proxy::Jump(hops) => Some(hops.iter().map(written).collect::<Vec<_>>().join(",").into()),
+        Proxy::Jump(hops) => Some(hops.iter().map(Hop::to_string).collect::<Vec<_>>().join(",").into()),
         Proxy::Direct | Proxy::Command(_) => None,
     };
     let said: [(&str, Option<Value>); 4] = [
@@ -42,14 +42,4 @@ fn describe(host: &HostConfig, me: &str) -> Metadata {
         ("gateway", gateway),
     ];
     said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
-}
-
-/// `[USER@]HOST[:PORT]`.
-fn written(hop: &Hop) -> String {
-    let user = hop.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-    match hop.port {
-        Some(port) if hop.host.contains(':') => format!("{user}[{}]:{port}", hop.host),
-        Some(port) => format!("{user}{}:{port}", hop.host),
-        None => format!("{user}{}", hop.host),
-    }
 }

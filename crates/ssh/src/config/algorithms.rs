@@ -3,13 +3,13 @@
 use super::pattern;
 
 /// A list as ssh_config(5) has it for `Ciphers` and its like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AlgorithmList {
     change: Change,
     patterns: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Change {
     Replace,
     Append,

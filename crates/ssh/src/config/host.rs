@@ -11,7 +11,7 @@ use base::{Error, Result};
 use std::{path::PathBuf, time::Duration};
 
 /// Which addresses of a name are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AddressFamily {
     /// All of them.
     #[default]
@@ -23,7 +23,7 @@ pub enum AddressFamily {
 }
 
 /// What stands between us and the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Proxy {
     /// Nothing.
     #[default]
@@ -35,7 +35,7 @@ pub enum Proxy {
 }
 
 /// What happens to a host key that is not known (`StrictHostKeyChecking`). A key that has changed is always refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum NewHostKeys {
     /// It is refused.
     Refuse,
@@ -47,7 +47,7 @@ pub enum NewHostKeys {
 }
 
 /// Which agent signs (`IdentityAgent`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Agent {
     /// The one of the surroundings.
     #[default]
@@ -59,7 +59,7 @@ pub enum Agent {
 }
 
 /// What the configuration says about one host: ssh_config(5) explains each value under the name of the keyword.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools)] // so does OpenSSH
 pub struct HostConfig {
     /// The name that was asked for.
@@ -108,6 +108,8 @@ pub struct HostConfig {
     pub host_key_alias: Option<String>,
     /// Whether the address must be known with the same key.
     pub check_host_ip: bool,
+    /// Whether hosts on loopback addresses need not be known (`NoHostAuthenticationForLocalhost`).
+    pub trust_localhost: bool,
     /// Whether names are kept as hashes.
     pub hash_known_hosts: bool,
     /// The key exchanges, in order.
@@ -188,6 +190,7 @@ impl HostConfig {
             new_host_keys: new_host_keys(values)?,
             host_key_alias: alias,
             check_host_ip: flag(values, "checkhostip", false)?,
+            trust_localhost: flag(values, "nohostauthenticationforlocalhost", false)?,
             hash_known_hosts: flag(values, "hashknownhosts", false)?,
             kex_algorithms: list("kexalgorithms"),
             ciphers: list("ciphers"),
@@ -261,10 +264,10 @@ fn new_host_keys(values: &Values) -> Result<NewHostKeys> {
 fn proxy(host: &str, host_name: &str, port: u16, user: &str, values: &Values) -> Result<Proxy> {
     let port = port.to_string();
     let known = [('h', host_name), ('n', host), ('p', port.as_str()), ('r', user)];
-    if let Some((text, at)) = values.one("proxyjump") {
+    let jump = values.one("proxyjump").filter(|(text, _)| !text.eq_ignore_ascii_case("none"));
+    if let Some((text, at)) = jump {
         let text = tokens::expand(text, &known).map_err(|e| e.at(at.to_string()))?;
-        let hops = jump::parse(&text).map_err(|e| e.at(at.to_string()))?;
-        return Ok(if hops.is_empty() { Proxy::Direct } else { Proxy::Jump(hops) });
+        return jump::parse(&text).map(Proxy::Jump).map_err(|e| e.at(at.to_string()));
     }
     match values.one("proxycommand") {
         Some((text, _)) if text.eq_ignore_ascii_case("none") => Ok(Proxy::Direct),

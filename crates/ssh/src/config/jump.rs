@@ -1,6 +1,7 @@
 //! `ProxyJump`: hosts on the way.
 
 use base::{Code, Error, Result};
+use std::fmt;
 
 /// A host on the way, as `[USER@]HOST[:PORT]` or `ssh://[USER@]HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,12 +14,22 @@ pub struct Hop {
     pub port: Option<u16>,
 }
 
-/// The hops of a list with commas; none for `none`.
-pub(crate) fn parse(text: &str) -> Result<Vec<Hop>> {
-    if text.eq_ignore_ascii_case("none") {
-        return Ok(Vec::new());
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.port {
+            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(&self.host),
+        }
     }
-    text.split(',').map(|hop| one(hop.trim())).collect()
+}
+
+/// The hops of a list with commas.
+pub(crate) fn parse(text: &str) -> Result<Vec<Hop>> {
+    text.trim_end().split(',').map(one).collect()
 }
 
 fn one(text: &str) -> Result<Hop> {
@@ -32,7 +43,12 @@ fn one(text: &str) -> Result<Hop> {
         None => (None, bare),
     };
     let (host, port) = split_port(place).ok_or_else(wrong)?;
-    if host.is_empty() || host.starts_with('-') || user.as_deref().is_some_and(str::is_empty) {
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    if host.is_empty()
+        || host.starts_with('-')
+        || bare.contains(odd)
+        || user.as_deref().is_some_and(str::is_empty)
+    {
         return Err(wrong());
     }
     Ok(Hop { host: host.to_owned(), user, port })
@@ -66,12 +82,14 @@ mod tests {
             let one = |h: Hop| format!("{:?} {} {:?}", h.user, h.host, h.port);
             hops.into_iter().map(one).collect::<Vec<_>>().join("; ")
         };
-        assert_eq!(show("none"), "");
         assert_eq!(show("a"), "None a None");
         assert_eq!(show("u@a:2,[::1]:22"), r#"Some("u") a Some(2); None ::1 Some(22)"#);
         assert_eq!(show("ssh://me@x@host:1"), r#"Some("me@x") host Some(1)"#);
         assert_eq!(show("fe80::1"), "None fe80::1 None");
-        for wrong in ["", "a,", "@a", "a:0", "a:x", "[::1", "-oProxyCommand=x"] {
+        for text in ["a", "me@a:2", "[::1]:22", "fe80::1"] {
+            assert_eq!(parse(text).unwrap()[0].to_string(), text);
+        }
+        for wrong in ["", "a,", "@a", "a, b", "a:0", "a:x", "[::1", "-oProxyCommand=x"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

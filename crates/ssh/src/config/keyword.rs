@@ -1,7 +1,7 @@
 //! The keywords of ssh_config(5): how many arguments each takes, and which of its values counts.
 
 /// How the values of a keyword are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Shape {
     /// One word; the first value counts.
     One,

@@ -12,9 +12,12 @@ mod jump;
 mod keyword;
 mod load;
 mod named;
+mod oracle;
 pub(crate) mod pattern;
 mod resolve;
 mod script;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod value;
 mod words;
@@ -47,7 +50,7 @@ pub struct Surroundings {
 }
 
 /// Which host, and what is given for it: that counts before any file, as `ssh -o` does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
     host: String,
     given: Vec<Setting>,
@@ -74,5 +77,10 @@ impl Query {
         setting.words = vec![word];
         self.given.push(setting);
         Ok(())
+    }
+
+    /// What is given, as `ssh -o` takes it.
+    pub(crate) fn options(&self) -> Vec<String> {
+        self.given.iter().map(oracle::option).collect()
     }
 }

@@ -39,13 +39,7 @@ impl Values {
 
     /// Takes a value by the rule of its keyword.
     pub(crate) fn take(&mut self, setting: &Setting) {
-        // Of the two ways through another host, whichever is said first counts.
-        let other = match setting.keyword {
-            "proxycommand" => Some("proxyjump"),
-            "proxyjump" => Some("proxycommand"),
-            _ => None,
-        };
-        if other.is_some_and(|o| self.0.contains_key(o)) {
+        if self.is_taken(setting.keyword) {
             return;
         }
         let values = self.0.entry(setting.keyword).or_default();
@@ -60,6 +54,15 @@ impl Values {
         }
         if values.is_empty() {
             self.0.remove(setting.keyword);
+        }
+    }
+
+    /// Of the two ways through another host, whichever is said first counts; but a command may follow `ProxyJump none`.
+    fn is_taken(&self, keyword: &str) -> bool {
+        match keyword {
+            "proxyjump" => self.0.contains_key("proxycommand"),
+            "proxycommand" => self.text("proxyjump").is_some_and(|jump| !jump.eq_ignore_ascii_case("none")),
+            _ => false,
         }
     }
 }
@@ -197,7 +200,7 @@ impl Pass<'_> {
                 "all" if words.next().is_none() && number == usize::from(names_a_pass(criteria)) => true,
                 "all" => return Err(wrong("'all' does not go with other criteria".into())),
                 "final" | "canonical" => {
-                    if name == "final" && reachable && self.last.is_none() {
+                    if name == "final" && self.last.is_none() {
                         self.last = Some(Final::Wanted);
                     }
                     self.last == Some(Final::Now)
@@ -205,8 +208,8 @@ impl Pass<'_> {
                 _ => {
                     let argument = words.next().ok_or_else(|| wrong(format!("{name} needs a value")))?;
                     match name.as_str() {
-                        "host" => pattern::listed(&argument.to_ascii_lowercase(), &self.name_now()?),
-                        "originalhost" => pattern::listed(&argument.to_ascii_lowercase(), &self.query.host),
+                        "host" => is_host(argument, &self.name_now()?),
+                        "originalhost" => is_host(argument, &self.query.host),
                         "user" => {
                             let user = self.values.text("user").unwrap_or(&self.me.user);
                             pattern::listed(argument, user)
@@ -237,6 +240,11 @@ impl Pass<'_> {
             _ => Ok(self.query.host.clone()),
         }
     }
+}
+
+/// Names of hosts are compared without regard to large and small letters here, unlike in `Host` lines.
+fn is_host(patterns: &str, name: &str) -> bool {
+    pattern::listed(&patterns.to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
 
 /// Whether a line starts with a criterion that `all` may follow.

@@ -9,7 +9,7 @@ use base::{Code, Error, Result};
 use std::{fmt, sync::Arc};
 
 /// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct At {
     pub(crate) file: Arc<str>,
     /// Counted from 1; 0 where there are no lines.
@@ -30,7 +30,7 @@ impl fmt::Display for At {
 }
 
 /// The value of a keyword.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Setting {
     pub(crate) at: At,
     pub(crate) keyword: &'static str,

@@ -1,20 +1,10 @@
 //! Connections that are open, by what they lead to.
 
-use super::Target;
-use crate::{Connection, config::HostConfig};
+use super::leg::Key;
+use crate::Connection;
 use base::Result;
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
-
-/// What two connections have in common that can stand for each other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(String);
-
-impl Key {
-    pub(super) fn new(host: &HostConfig, target: &Target) -> Self {
-        Key(format!("{} {host:?} {:?}", target.host, target.host_keys))
-    }
-}
 
 /// A place for one connection; whoever holds it dials.
 type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
@@ -37,6 +27,11 @@ impl Pool {
         let connection = dial().await?;
         *slot = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// Takes all connections out, so that nobody gets them any more.
+    pub(super) fn drain(&self) -> Vec<Slot> {
+        self.0.lock().drain().map(|(_, slot)| slot).collect()
     }
 
     pub(super) fn len(&self) -> usize {

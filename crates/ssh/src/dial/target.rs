@@ -4,6 +4,15 @@ use crate::config::Query;
 use base::{Result, Secret};
 use std::path::PathBuf;
 
+/// Who speaks SSH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// We do.
+    Native,
+    /// The program `ssh` does.
+    OpenSsh,
+}
+
 /// A host to reach. Only its name is needed; what else is given counts before any configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
@@ -23,6 +32,8 @@ pub struct Target {
     pub host_keys: Vec<String>,
     /// Further values of the configuration, `("ProxyJump", "gate")`, as `ssh -o` takes them.
     pub options: Vec<(String, String)>,
+    /// Who speaks SSH. `None` leaves it to [`crate::DialOptions`].
+    pub transport: Option<Transport>,
 }
 
 impl Target {
@@ -31,10 +42,10 @@ impl Target {
         Target { host: host.into(), ..Self::default() }
     }
 
-    pub(crate) fn query(&self) -> Result<Query> {
+    pub(super) fn query(&self) -> Result<Query> {
         let mut query = Query::new(&self.host);
         let given = [
-            ("HostName", self.address.clone()),
+            ("HostName", self.address.clone().map(|a| a.replace('%', "%%"))),
             ("Port", self.port.map(|p| p.to_string())),
             ("User", self.user.clone()),
         ];

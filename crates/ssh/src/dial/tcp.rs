@@ -9,6 +9,9 @@ use std::{
 };
 use tokio::net::{TcpSocket, TcpStream};
 
+/// Between two tries of `ConnectionAttempts`.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The addresses of a host, in the order of the resolver.
 pub(super) async fn addresses(host: &HostConfig, limit: Duration) -> Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.host_name.parse::<IpAddr>() {
@@ -41,10 +44,15 @@ pub(super) async fn connect(
 ) -> Result<TcpStream> {
     let trying = async {
         let mut last = None;
-        for address in addresses {
-            match attempt(host, *address).await {
-                Ok(stream) => return Ok(stream),
-                Err(e) => last = Some(e),
+        for number in 0..host.connection_attempts.max(1) {
+            if number > 0 {
+                rt::clock::sleep(PAUSE).await;
+            }
+            for address in addresses {
+                match attempt(host, *address).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(e) => last = Some(e),
+                }
             }
         }
         Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into()))

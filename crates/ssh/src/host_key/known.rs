@@ -1,10 +1,23 @@
 //! Host keys that files know.
 
-use super::{Accepted, blob, describe};
-use crate::known_hosts::{Kind, Known, KnownHosts, host_name};
+use super::{blob, describe};
+use crate::{
+    auth::{Answers, Question},
+    connection::State,
+    key::fingerprint,
+    known_hosts::{Kind, Known, KnownHosts, host_name},
+};
 use base::{Code, Error, Result};
 use russh::keys::{Algorithm, Certificate, PublicKey, PublicKeyOrCertificate, ssh_key::Fingerprint};
 use std::sync::Arc;
+
+/// What happens to a key that nobody knows.
+#[derive(Clone)]
+pub(crate) enum NewKeys {
+    Refuse,
+    Accept,
+    Ask(Arc<dyn Answers>),
+}
 
 /// What decides about the key of one host.
 pub(crate) struct KnownCheck {
@@ -14,10 +27,13 @@ pub(crate) struct KnownCheck {
     pub(crate) name: String,
     /// Its port, where that is a part of its name.
     pub(crate) port: u16,
+    /// Its address, as a name in the files, where that must be known with the same key (`CheckHostIP`).
+    pub(crate) address: Option<String>,
     /// What the files say.
-    pub(crate) book: Arc<KnownHosts>,
-    /// Whether a key that nobody knows is taken.
-    pub(crate) accept_new: bool,
+    pub(crate) book: KnownHosts,
+    /// Keys that no host may show.
+    pub(crate) revoked: Vec<Vec<u8>>,
+    pub(crate) new_keys: NewKeys,
     /// Signature algorithms of authorities.
     pub(crate) authority_algorithms: Vec<String>,
 }
@@ -47,48 +63,88 @@ impl KnownCheck {
         (self.port != 22).then(|| self.book.of(&self.name)).into_iter().flatten()
     }
 
-    pub(super) fn check(&self, came: &PublicKeyOrCertificate) -> Result<Accepted> {
+    /// Judges a key; the names under which it shall be known from now on.
+    pub(super) async fn check(&self, came: &PublicKeyOrCertificate, state: &State) -> Result<Vec<String>> {
         let key = came.public_key();
         let name = self.full_name();
         let known: Vec<Known<'_>> = self.book.of(&name).collect();
         let bytes = blob(&key)?;
         self.refuse_revoked(&known, &bytes, came)?;
-        if let Some(certificate) = came.certificate() {
-            let authorities = known.iter().filter(|k| k.kind == Kind::Authority);
-            let signer = blob(&PublicKey::from(certificate.signature_key().clone()))?;
-            if let Some(authority) = authorities.into_iter().find(|k| k.blob == signer) {
-                self.check_certificate(certificate, authority)?;
-                return Ok(Accepted::Known);
-            }
+        if self.is_certified(&known, came)? {
+            return Ok(Vec::new());
         }
+        let mut new_names = self.check_address(&key, &bytes)?;
+        if self.is_known(&known, &key, &bytes)? {
+            return Ok(new_names);
+        }
+        self.take_new(&key, state).await?;
+        new_names.insert(0, name);
+        Ok(new_names)
+    }
+
+    fn is_known(&self, known: &[Known<'_>], key: &PublicKey, bytes: &[u8]) -> Result<bool> {
         let keys: Vec<&Known<'_>> = known.iter().filter(|k| k.kind == Kind::Key).collect();
         if keys.iter().any(|k| k.blob == bytes) {
-            return Ok(Accepted::Known);
+            return Ok(true);
         }
         if !keys.is_empty() {
-            return Err(self.changed(&keys, &key));
+            return Err(self.changed(&keys, key));
         }
-        if self.without_port().any(|k| k.kind == Kind::Key && k.blob == bytes) {
-            return Ok(Accepted::Known);
+        Ok(self.without_port().any(|k| k.kind == Kind::Key && k.blob == bytes))
+    }
+
+    /// The name of the address, where it is not known yet.
+    fn check_address(&self, key: &PublicKey, bytes: &[u8]) -> Result<Vec<String>> {
+        let Some(address) = &self.address else { return Ok(Vec::new()) };
+        let known: Vec<Known<'_>> = self.book.of(address).filter(|k| k.kind == Kind::Key).collect();
+        if known.iter().any(|k| k.blob == bytes) {
+            return Ok(Vec::new());
         }
-        if self.accept_new { Ok(Accepted::New) } else { Err(self.unknown(&key)) }
+        if !known.is_empty() {
+            return Err(self.changed(&known.iter().collect::<Vec<_>>(), key));
+        }
+        Ok(vec![address.clone()])
+    }
+
+    async fn take_new(&self, key: &PublicKey, state: &State) -> Result<()> {
+        let taken = match &self.new_keys {
+            NewKeys::Refuse => false,
+            NewKeys::Accept => true,
+            NewKeys::Ask(answers) => {
+                let _asking = state.asking();
+                let question = Question::NewHostKey { host: self.node.clone(), key: describe(key) };
+                let answer = answers.answer(question).await;
+                answer.is_some_and(|a| [fingerprint(key).as_str(), "yes"].contains(&a.expose_secret().trim()))
+            }
+        };
+        if taken { Ok(()) } else { Err(self.unknown(key)) }
     }
 
     fn refuse_revoked(&self, known: &[Known<'_>], key: &[u8], came: &PublicKeyOrCertificate) -> Result<()> {
-        let signer = match came.certificate() {
-            Some(c) => Some(blob(&PublicKey::from(c.signature_key().clone()))?),
-            None => None,
-        };
-        let is =
-            |k: &&Known<'_>| k.kind == Kind::Revoked && (k.blob == key || Some(k.blob) == signer.as_deref());
-        match known.iter().find(is) {
+        let signer = came.certificate().map(signer).transpose()?;
+        let is = |bad: &[u8]| bad == key || Some(bad) == signer.as_deref();
+        let line = known.iter().find(|k| k.kind == Kind::Revoked && is(k.blob)).map(Known::describe);
+        let listed = || self.revoked.iter().any(|bad| is(bad)).then(|| "it is in RevokedHostKeys".to_owned());
+        match line.or_else(listed) {
             None => Ok(()),
-            Some(revoked) => Err(Error::new(
+            Some(why) => Err(Error::new(
                 Code::Forbidden,
                 format!("THE HOST KEY OF {} IS REVOKED, so nothing was sent", self.node),
             )
-            .because(format!("{} is marked as revoked", revoked.describe()))
+            .because(why)
             .hint("do not use this machine before somebody gave it another key")),
+        }
+    }
+
+    /// Whether an authority that is known vouches for the key. One that is not known does not count, and the key is
+    /// judged by itself.
+    fn is_certified(&self, known: &[Known<'_>], came: &PublicKeyOrCertificate) -> Result<bool> {
+        let Some(certificate) = came.certificate() else { return Ok(false) };
+        let signer = signer(certificate)?;
+        let mut authorities = known.iter().filter(|k| k.kind == Kind::Authority);
+        match authorities.find(|k| k.blob == signer) {
+            Some(authority) => self.check_certificate(certificate, authority).map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -143,4 +199,8 @@ impl KnownCheck {
                 self.node
             ))
     }
+}
+
+fn signer(certificate: &Certificate) -> Result<Vec<u8>> {
+    blob(&PublicKey::from(certificate.signature_key().clone()))
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 mod known;
 mod pinned;
 
-pub(crate) use known::KnownCheck;
+pub(crate) use known::{KnownCheck, NewKeys};
 pub(crate) use pinned::Pinned;
 
 /// How a key is judged.
@@ -25,15 +25,6 @@ pub(crate) enum Checker {
     Pinned(Pinned),
     /// By files.
     Known(Box<KnownCheck>),
-}
-
-/// Why a key may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
-    /// It was known.
-    Known,
-    /// Nobody knew it, and new ones are taken.
-    New,
 }
 
 impl Checker {
@@ -53,10 +44,11 @@ impl Checker {
         (first, certificates)
     }
 
-    fn check(&self, came: &PublicKeyOrCertificate) -> Result<Accepted> {
+    /// Judges a key; the names under which it shall be known from now on.
+    async fn check(&self, came: &PublicKeyOrCertificate, state: &State) -> Result<Vec<String>> {
         match self {
-            Checker::Pinned(pinned) => pinned.check(&came.public_key()).map(|()| Accepted::Known),
-            Checker::Known(known) => known.check(came),
+            Checker::Pinned(pinned) => pinned.check(&came.public_key()).map(|()| Vec::new()),
+            Checker::Known(known) => known.check(came, state).await,
         }
     }
 }
@@ -91,26 +83,30 @@ impl Drop for Callbacks {
 
 impl Callbacks {
     /// A key that was accepted is pinned from then on: a rekey must not bring another one.
-    fn accept(&self, came: &PublicKeyOrCertificate) -> Result<()> {
+    async fn accept(&self, came: &PublicKeyOrCertificate) -> Result<()> {
         let key = came.public_key();
         let line = public_line(&PublicKey::new(key.key_data().clone(), ""))?;
         let line = line.trim_end().to_owned();
+        if let Some(pinned) = self.state.host_key.get() {
+            return if *pinned == line { Ok(()) } else { Err(exchanged()) };
+        }
         let _ = self.state.host_key_shown.set(line.clone());
-        if self.checker.check(came)? == Accepted::New {
-            let _ = self.state.new_host_key.set(line.clone());
-        }
-        if *self.state.host_key.get_or_init(|| line.clone()) == line {
-            return Ok(());
-        }
-        Err(Error::new(Code::Forbidden, "the host key changed during the connection"))
+        let names = self.checker.check(came, &self.state).await?;
+        let _ = self.state.new_names.set(names);
+        let _ = self.state.host_key.set(line);
+        Ok(())
     }
+}
+
+fn exchanged() -> Error {
+    Error::new(Code::Forbidden, "the host key changed during the connection")
 }
 
 impl Handler for Callbacks {
     type Error = Failure;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
-        self.accept(key).map_err(Failure::Ours)?;
+        self.accept(key).await?;
         Ok(true)
     }
 

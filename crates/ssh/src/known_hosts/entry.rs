@@ -38,6 +38,16 @@ impl Names {
         format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash))
     }
 
+    /// The names, where there are no patterns among them.
+    pub(super) fn plain(&self) -> Option<impl Iterator<Item = String>> {
+        match self {
+            Names::Patterns(names) if !names.contains(['*', '?', '!']) => {
+                Some(names.split(',').map(str::to_ascii_lowercase))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether they are about a host, whose name is in small letters.
     pub(crate) fn are(&self, name: &str) -> bool {
         match self {

@@ -3,15 +3,17 @@
 //! A host is refused when any other key is known for it, also one of another type: a host that we know never comes with
 //! a key that is only new. (OpenSSH takes a key of a type that it has not seen for a new one.)
 
+mod books;
 mod entry;
 mod file;
 
+pub(crate) use books::Books;
 pub(crate) use entry::{Kind, fingerprint};
 pub(crate) use file::{add, replace};
 
-use base::Result;
 use entry::Entry;
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -23,23 +25,43 @@ pub(crate) fn host_name(host: &str, port: u16) -> String {
 }
 
 /// One file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct File {
-    pub(crate) path: PathBuf,
+    path: PathBuf,
     entries: Vec<Entry>,
+    /// Which entries speak of a name, for those that say it plainly.
+    plain: HashMap<String, Vec<usize>>,
+    /// The others: hashes and patterns, each of which must be tried.
+    tried: Vec<usize>,
 }
 
 impl File {
     /// Reads its text.
     pub(crate) fn parse(path: &Path, text: &str) -> Self {
         let entries = text.lines().enumerate().filter_map(|(n, line)| Entry::parse(line, n + 1)).collect();
-        File { path: path.to_owned(), entries }
+        let mut file = File { path: path.to_owned(), entries, ..File::default() };
+        for (number, entry) in file.entries.iter().enumerate() {
+            match entry.names.plain() {
+                Some(names) => {
+                    names.for_each(|name| file.plain.entry(name).or_default().push(number));
+                }
+                None => file.tried.push(number),
+            }
+        }
+        file
     }
 
-    /// Reads it from the disk; one that does not exist knows nothing.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let bytes = rt::files::read_optional(path)?.unwrap_or_default();
-        Ok(File::parse(path, &String::from_utf8_lossy(&bytes)))
+    /// What it knows about a host.
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Known<'a>> {
+        let plain = self.plain.get(name).into_iter().flatten().map(|n| &self.entries[*n]);
+        let tried = self.tried.iter().map(|n| &self.entries[*n]).filter(|entry| entry.names.are(name));
+        plain.chain(tried).map(|entry| Known {
+            kind: entry.kind,
+            key_type: &entry.key_type,
+            blob: &entry.blob,
+            path: &self.path,
+            line: entry.line,
+        })
     }
 }
 
@@ -69,15 +91,7 @@ pub(crate) struct KnownHosts {
 impl KnownHosts {
     /// All that is known about a host.
     pub(crate) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Known<'a>> {
-        self.files.iter().flat_map(move |file| {
-            file.entries.iter().filter(move |e| e.names.are(name)).map(|e| Known {
-                kind: e.kind,
-                key_type: &e.key_type,
-                blob: &e.blob,
-                path: &file.path,
-                line: e.line,
-            })
-        })
+        self.files.iter().flat_map(move |file| file.of(name))
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::{Home, host_lines, known_line, says, target};
 use base::Code;
 use ssh::{HostKeyPolicy, KeyPair, Target};
-use testkit::sshd::Sshd;
+use std::net::Ipv4Addr;
+use testkit::sshd::{Sshd, make_key_of};
 
 async fn server_and_home() -> (Sshd, Home) {
     let server = Sshd::start(&[]).await.unwrap();
@@ -97,4 +98,97 @@ async fn keys_that_are_given_need_no_file() {
     let (server, home) = server_and_home().await;
     let given = Target { host_keys: vec![server.host_key().to_owned()], ..target("web1") };
     home.dialer(Some(HostKeyPolicy::Strict)).connect(&given).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_several_host_keys_the_known_one_is_asked_for() {
+    let server = Sshd::start_at(Ipv4Addr::LOCALHOST, async |dir| {
+        make_key_of(&dir.join("rsa"), "rsa", "").await?;
+        make_key_of(&dir.join("ecdsa"), "ecdsa", "").await?;
+        let dir = dir.display();
+        Ok(vec![format!("HostKey {dir}/rsa"), format!("HostKey {dir}/ecdsa")])
+    });
+    let server = server.await.unwrap();
+    let name = known_line(&server).split(' ').next().unwrap().to_owned();
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        let home = Home::new();
+        home.write("config", &host_lines("web1", &server));
+        let file = if kind == "ed25519" { "host_key.pub" } else { &format!("{kind}.pub") };
+        let line = std::fs::read_to_string(server.identity().with_file_name(file)).unwrap();
+        home.write("known_hosts", &format!("{name} {line}"));
+        let connection = home.dialer(Some(HostKeyPolicy::Strict)).connect(&target("web1")).await.unwrap();
+        assert!(line.starts_with(&connection.host_key_seen()), "{kind}: {}", connection.host_key_seen());
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_than_the_known_one_is_a_change() {
+    let (server, home) = server_and_home().await;
+    let dir = tempfile::tempdir().unwrap();
+    let other = make_key_of(&dir.path().join("rsa"), "rsa", "").await.unwrap();
+    let name = known_line(&server).split(' ').next().unwrap().to_owned();
+    home.write("known_hosts", &format!("{name} {other}\n"));
+    let e = home.dialer(Some(HostKeyPolicy::FirstUse)).connect(&target("web1")).await.unwrap_err();
+    assert!(e.message.contains("HAS CHANGED"), "{e}");
+}
+
+#[tokio::test]
+async fn revoked_keys_are_refused_wherever_they_are_listed() {
+    let (server, home) = server_and_home().await;
+    let key = known_line(&server).split_once(' ').unwrap().1.to_owned();
+    home.write("known_hosts", &format!("{}@revoked * {key}", known_line(&server)));
+    let e = home.dialer(None).connect(&target("web1")).await.unwrap_err();
+    assert_eq!((e.code, e.message.contains("REVOKED")), (Code::Forbidden, true), "{e}");
+
+    home.write("known_hosts", &known_line(&server));
+    home.write("bad", &key);
+    let config = format!("{} RevokedHostKeys {}\n", home.read("config"), home.path("bad").display());
+    home.write("config", &config);
+    let e = home.dialer(None).connect(&target("web1")).await.unwrap_err();
+    assert_eq!((e.code, e.message.contains("REVOKED")), (Code::Forbidden, true), "{e}");
+    assert!(!server.log().contains("Accepted"), "nobody must have logged in");
+}
+
+#[tokio::test]
+async fn addresses_are_checked_and_kept_where_that_is_asked_for() {
+    let (server, home) = server_and_home().await;
+    let port = server.address().port();
+    let config = home
+        .read("config")
+        .replace("HostName 127.0.0.1", "HostName localhost\n CheckHostIP yes\n AddressFamily inet");
+    home.write("config", &config);
+    home.dialer(Some(HostKeyPolicy::FirstUse)).connect(&target("web1")).await.unwrap();
+    let key = known_line(&server).split_once(' ').unwrap().1.to_owned();
+    let kept = home.read("known_hosts");
+    assert_eq!(kept, format!("[localhost]:{port} {key}[127.0.0.1]:{port} {key}"));
+    // The name is right, the address is somebody else's.
+    let other = KeyPair::generate().public_openssh().unwrap();
+    home.write("known_hosts", &format!("[localhost]:{port} {key}[127.0.0.1]:{port} {other}\n"));
+    let e = home.dialer(Some(HostKeyPolicy::Strict)).connect(&target("web1")).await.unwrap_err();
+    assert!(e.message.contains("HAS CHANGED"), "{e}");
+}
+
+#[tokio::test]
+async fn a_name_without_its_port_is_good_enough_and_an_alias_stands_for_all() {
+    let (server, home) = server_and_home().await;
+    let key = known_line(&server).split_once(' ').unwrap().1.to_owned();
+    home.write("known_hosts", &format!("127.0.0.1 {key}"));
+    home.dialer(Some(HostKeyPolicy::Strict)).connect(&target("web1")).await.unwrap();
+    home.write("config", &format!("{} HostKeyAlias The.Alias\n", home.read("config")));
+    home.write("known_hosts", &format!("*.alias {key}"));
+    home.dialer(Some(HostKeyPolicy::Strict)).connect(&target("web1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_first_uses_at_once_keep_each_key_once() {
+    let (server, home) = server_and_home().await;
+    let dialer = home.dialer(Some(HostKeyPolicy::FirstUse));
+    let connecting = (0..20).map(|n| {
+        let options = vec![("SetEnv".to_owned(), format!("N={n}"))];
+        let (dialer, web1) = (dialer.clone(), Target { options, ..target("web1") });
+        async move { dialer.connect(&web1).await.unwrap() }
+    });
+    futures::future::join_all(connecting).await;
+    assert_eq!(home.read("known_hosts"), known_line(&server));
+    assert_eq!(server.log().matches("Accepted publickey").count(), 20);
 }

@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // what tests share is test code too
 
+mod certificates;
 mod host_keys;
+mod login;
+mod pool;
+mod questions;
+mod transports;
+mod ways;
 
 use bytes::Bytes;
 use ssh::{
@@ -11,7 +17,7 @@ use ssh::{
 };
 use std::path::PathBuf;
 use tempfile::TempDir;
-use testkit::sshd::Sshd;
+use testkit::{ssh_agent::SshAgent, sshd::Sshd};
 
 /// A home directory of its own, with what OpenSSH's client finds there.
 struct Home(TempDir);
@@ -44,10 +50,33 @@ impl Home {
         }
     }
 
-    fn dialer(&self, host_keys: Option<HostKeyPolicy>) -> Dialer {
-        let files = Files::Only(self.path("config"));
-        Dialer::new(&self.surroundings(), DialOptions { files, host_keys, ..DialOptions::default() }).unwrap()
+    /// Strict about host keys.
+    fn strict(&self) -> Dialer {
+        self.dialer(Some(HostKeyPolicy::Strict))
     }
+
+    /// A dialer that has an agent.
+    fn with_agent(&self, agent: &SshAgent) -> Dialer {
+        let me = Surroundings { agent: Some(agent.socket()), ..self.surroundings() };
+        Dialer::new(&me, self.options(Some(HostKeyPolicy::Strict))).unwrap()
+    }
+
+    fn options(&self, host_keys: Option<HostKeyPolicy>) -> DialOptions {
+        DialOptions { files: Files::Only(self.path("config")), host_keys, ..DialOptions::default() }
+    }
+
+    fn dialer(&self, host_keys: Option<HostKeyPolicy>) -> Dialer {
+        Dialer::new(&self.surroundings(), self.options(host_keys)).unwrap()
+    }
+}
+
+/// A server that the home knows as `web1`, strictly.
+async fn known_server(extra: &[&str]) -> (Sshd, Home) {
+    let server = Sshd::start(extra).await.unwrap();
+    let home = Home::new();
+    home.write("config", &host_lines("web1", &server));
+    home.write("known_hosts", &known_line(&server));
+    (server, home)
 }
 
 /// The lines of a configuration that lead to a server.
@@ -71,6 +100,11 @@ async fn says(connection: &Connection, command: &str) -> String {
     let output = connection.output(ExecRequest::command(command), Bytes::new(), 1 << 20).await.unwrap();
     assert!(output.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// How many logged in at a server.
+fn logins(server: &Sshd) -> usize {
+    server.log().matches("Accepted publickey for").count()
 }
 
 fn target(name: &str) -> Target {

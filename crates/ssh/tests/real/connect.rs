@@ -13,7 +13,7 @@ async fn a_connection_starts_and_ends() {
     let server = Server::start().await;
     let connection = server.connect().await;
     let seen = connection.host_key_seen();
-    assert!(server.0.host_key().starts_with(seen) && seen.starts_with("ssh-ed25519 AAAA"), "{seen}");
+    assert!(server.0.host_key().starts_with(&seen) && seen.starts_with("ssh-ed25519 AAAA"), "{seen}");
     assert!(!connection.is_closed());
     let other = connection.clone();
     connection.close().await;
@@ -75,7 +75,7 @@ async fn a_key_can_be_learned_at_first_contact() {
     let server = Server::start().await;
     let first =
         server.connect_with(Options { host_key: HostKeyCheck::AcceptAny, ..server.options() }).await.unwrap();
-    let pinned = HostKeyCheck::Pinned(vec![first.host_key_seen().to_owned()]);
+    let pinned = HostKeyCheck::Pinned(vec![first.host_key_seen()]);
     server.connect_with(Options { host_key: pinned, ..server.options() }).await.unwrap();
 }
 

@@ -58,7 +58,7 @@ impl Guest {
         let connecting = Connection::connect(stream, options(&work, vm.record().host_key)?);
         let connection = Box::pin(connecting).await?;
         if !work.image.seed && vm.record().host_key.is_none() {
-            let seen = connection.host_key_seen().to_owned();
+            let seen = connection.host_key_seen();
             vm.update(|r| r.host_key = Some(seen)).save(&host.keeper).await?;
         }
         Ok(Session { connection, guest: self.clone() })

@@ -1,8 +1,9 @@
 //! What a handshake needs.
 
 use crate::{
-    Auth, Options,
+    Options,
     algorithms::Algorithms,
+    auth::Login,
     host_key::{Checker, Pinned},
 };
 use base::Result;
@@ -21,8 +22,7 @@ pub(crate) struct Keepalive {
 
 /// As [`Options`], with all that only the [`crate::Dialer`] decides.
 pub(crate) struct Handshake {
-    pub(crate) user: String,
-    pub(crate) auth: Vec<Auth>,
+    pub(crate) login: Login,
     pub(crate) checker: Checker,
     pub(crate) algorithms: Algorithms,
     pub(crate) connect_timeout: Duration,
@@ -33,8 +33,7 @@ impl Handshake {
     pub(crate) fn new(options: Options) -> Result<Self> {
         Ok(Handshake {
             checker: Checker::Pinned(Pinned::new(&options.host_key)?),
-            user: options.user,
-            auth: options.auth,
+            login: Login::given(options.user, &options.auth),
             algorithms: Algorithms::default(),
             connect_timeout: options.connect_timeout,
             keepalive: options.keepalive.map(|interval| Keepalive { interval, most: KEEPALIVES }),

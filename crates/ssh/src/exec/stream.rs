@@ -1,6 +1,6 @@
 //! A command as a byte stream.
 
-use crate::{ExecEvent, ExecReceiver, ExecSender, exec::OpenChannel};
+use super::{ExecEvent, ExecReceiver, Input, channel::OpenChannel};
 use bytes::{Buf, Bytes};
 use std::{
     io,
@@ -17,32 +17,47 @@ pub struct ExecStream {
     /// What was received and not yet read.
     rest: Bytes,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
+    channel: Option<Watched>,
+}
+
+/// A channel whose end is noticed.
+struct Watched {
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _channel: Arc<OpenChannel>,
 }
 
 impl ExecStream {
-    pub(crate) fn new(sender: ExecSender, receiver: ExecReceiver) -> Self {
-        let channel = Arc::clone(&sender.channel);
-        sender.forget_end();
-        ExecStream {
-            receiver,
-            rest: Bytes::new(),
-            writer: Box::new(channel.write.make_writer()),
-            closed: Box::pin(channel.closed.clone().cancelled_owned()),
-            ended: Box::pin(channel.connection.state.ended.clone().cancelled_owned()),
-            _channel: channel,
-        }
+    pub(super) fn new(input: Input, receiver: ExecReceiver) -> Self {
+        let (writer, channel): (Box<dyn AsyncWrite + Send + Unpin>, _) = match input {
+            Input::Channel(input) => {
+                let channel = Arc::clone(&input.channel);
+                input.forget_end();
+                let writer = Box::new(channel.write.make_writer());
+                (writer, Some(Watched::new(channel)))
+            }
+            Input::Program(input) => (input.into_writer(), None),
+        };
+        ExecStream { receiver, rest: Bytes::new(), writer, channel }
     }
 
     /// The library waits for a window that a closed channel never opens.
     fn is_gone(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let gone = self.closed.as_mut().poll(cx).is_ready() || self.ended.as_mut().poll(cx).is_ready();
-        if gone {
+        let Some(channel) = &mut self.channel else { return Ok(()) };
+        if channel.closed.as_mut().poll(cx).is_ready() || channel.ended.as_mut().poll(cx).is_ready() {
             Err(io::Error::new(io::ErrorKind::BrokenPipe, "the SSH channel was closed"))
         } else {
             Ok(())
+        }
+    }
+}
+
+impl Watched {
+    fn new(channel: Arc<OpenChannel>) -> Self {
+        Watched {
+            closed: Box::pin(channel.closed.clone().cancelled_owned()),
+            ended: Box::pin(channel.connection.state.ended.clone().cancelled_owned()),
+            _channel: channel,
         }
     }
 }
@@ -76,8 +91,8 @@ impl AsyncWrite for ExecStream {
         Pin::new(&mut self.writer).poll_write(cx, data)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,110 +1,27 @@
-//! Commands, shells and subsystems of a server, and the streams to and from them.
+//! Commands on a channel of a connection that we speak ourselves.
 
-use crate::{connection::Inner, error, stream::ExecStream};
+use super::{Exec, ExecEvent, ExecRequest};
+use crate::{connection::native::Native, error};
 use base::{Error, Result};
 use bytes::Bytes;
 use rt::task::CancellationToken;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
 use std::{
     collections::VecDeque,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-/// A terminal for a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pty {
-    /// Its type, the value of `TERM`.
-    pub term: String,
-    /// Its height in lines.
-    pub rows: u32,
-    /// Its width in columns.
-    pub cols: u32,
-}
-
-/// What to start.
-#[derive(Clone, Debug, Default)]
-pub struct ExecRequest {
-    /// A line for the user's shell; `None` starts the login shell itself.
-    pub command: Option<String>,
-    /// A subsystem instead of a command, e.g. `sftp`.
-    pub subsystem: Option<String>,
-    /// Variables, which servers are free to ignore and mostly do: [`crate::shell_command_with_env`] is the sure way.
-    pub env: Vec<(String, String)>,
-    /// Whether and how the command gets a terminal. With one, its two outputs come as one.
-    pub pty: Option<Pty>,
-}
-
-impl ExecRequest {
-    /// A command without a terminal.
-    pub fn command(line: impl Into<String>) -> Self {
-        ExecRequest { command: Some(line.into()), ..Self::default() }
-    }
-
-    /// A login shell in a terminal.
-    pub fn shell(pty: Pty) -> Self {
-        ExecRequest { pty: Some(pty), ..Self::default() }
-    }
-
-    /// A subsystem.
-    pub fn subsystem(name: impl Into<String>) -> Self {
-        ExecRequest { subsystem: Some(name.into()), ..Self::default() }
-    }
-}
-
-/// What comes back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExecEvent {
-    /// Bytes of its standard output.
-    Stdout(Bytes),
-    /// Bytes of its standard error.
-    Stderr(Bytes),
-    /// It ended, and this is the last event: with a code, by a signal (`TERM`, without `SIG`), or with neither where the
-    /// server does not say.
-    Exit {
-        /// The exit code.
-        code: Option<u32>,
-        /// The name of the signal.
-        signal: Option<String>,
-    },
-}
-
-/// A started command. Drop it, or its receiver, to close its channel: the server then hangs up its terminal, while a
-/// command without a terminal learns it when it next reads or writes.
-pub struct Exec {
-    sender: ExecSender,
-    receiver: ExecReceiver,
-}
-
-impl fmt::Debug for Exec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exec").field("channel", &self.sender.channel.write.id()).finish_non_exhaustive()
-    }
-}
-
-impl Exec {
-    /// Both directions, for two tasks.
-    pub fn split(self) -> (ExecSender, ExecReceiver) {
-        (self.sender, self.receiver)
-    }
-
-    /// Its standard input and output as one stream; standard error is dropped.
-    pub fn into_stream(self) -> ExecStream {
-        ExecStream::new(self.sender, self.receiver)
-    }
-}
-
-/// The direction to the command. Dropping it ends the input.
-pub struct ExecSender {
-    pub(crate) channel: Arc<OpenChannel>,
+/// The direction to the command.
+pub(crate) struct ChannelInput {
+    pub(super) channel: Arc<OpenChannel>,
     ended: AtomicBool,
 }
 
 /// The direction from the command.
-pub struct ExecReceiver {
+pub(crate) struct ChannelOutput {
     channel: Arc<OpenChannel>,
     read: ChannelReadHalf,
     /// What came before the server confirmed the start.
@@ -114,17 +31,39 @@ pub struct ExecReceiver {
     done: bool,
 }
 
+/// Why a command did not start.
+pub(crate) enum Start {
+    /// The server allows no more sessions on this connection.
+    Full(Error),
+    Failed(Error),
+}
+
+impl From<Error> for Start {
+    fn from(e: Error) -> Self {
+        Start::Failed(e)
+    }
+}
+
+impl From<Start> for Error {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Full(e) | Start::Failed(e) => e,
+        }
+    }
+}
+
 /// The writing half of a channel and its surroundings.
 pub(crate) struct OpenChannel {
     pub(crate) write: ChannelWriteHalf<Msg>,
     /// Cancelled when the server closes the channel.
     pub(crate) closed: CancellationToken,
-    pub(crate) connection: Arc<Inner>,
+    pub(crate) connection: Arc<Native>,
 }
 
 impl Drop for OpenChannel {
     fn drop(&mut self) {
         self.connection.state.forget_channel(self.write.id());
+        self.connection.sessions.closed();
     }
 }
 
@@ -163,16 +102,17 @@ fn finished() -> Error {
 }
 
 /// Opens a channel and starts the command on it. Safe to cancel: what was opened is closed again.
-pub(crate) async fn start(connection: &Arc<Inner>, request: ExecRequest) -> Result<Exec> {
-    let mut exec = open(connection).await?;
-    let channel = Arc::clone(&exec.sender.channel);
+pub(crate) async fn start(connection: &Arc<Native>, request: ExecRequest) -> Result<Exec, Start> {
+    let opening = |native: Arc<Native>| async move { native.handle.channel_open_session().await };
+    let (input, mut output) = open(connection, opening).await?;
+    let channel = Arc::clone(&input.channel);
     let write = &channel.write;
     for (name, value) in &request.env {
         channel.send(write.set_env(false, name, value)).await?;
     }
     if let Some(pty) = &request.pty {
         channel.send(write.request_pty(true, &pty.term, pty.cols, pty.rows, 0, 0, &[])).await?;
-        exec.receiver.confirmed("a terminal").await?;
+        output.confirmed("a terminal").await?;
     }
     let what = match (&request.subsystem, &request.command) {
         (Some(name), _) => {
@@ -188,82 +128,96 @@ pub(crate) async fn start(connection: &Arc<Inner>, request: ExecRequest) -> Resu
             "a shell".to_owned()
         }
     };
-    exec.receiver.confirmed(&what).await?;
-    Ok(exec)
+    output.confirmed(&what).await?;
+    Ok(Exec::of_channel(input, output))
+}
+
+/// A stream to where the server can connect to (RFC 4254 section 7.2).
+pub(crate) async fn tunnel(connection: &Arc<Native>, host: &str, port: u16) -> Result<Exec> {
+    let host = host.to_owned();
+    let opening = |native: Arc<Native>| async move {
+        native.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await
+    };
+    let (input, output) = open(connection, opening).await?;
+    Ok(Exec::of_channel(input, output))
 }
 
 /// Opens in a task of its own: a caller that gives up must not leave a channel behind that nobody closes.
-async fn open(connection: &Arc<Inner>) -> Result<Exec> {
+async fn open<F>(
+    connection: &Arc<Native>,
+    opening: impl FnOnce(Arc<Native>) -> F,
+) -> Result<(ChannelInput, ChannelOutput), Start>
+where
+    F: Future<Output = Result<Channel<Msg>, russh::Error>> + Send + 'static,
+{
     let (tell, told) = tokio::sync::oneshot::channel();
-    let inner = Arc::clone(connection);
+    let native = Arc::clone(connection);
+    let opening = opening(Arc::clone(connection));
     connection.tasks.spawn("ssh channel open", async move {
-        let opening =
-            rt::clock::timeout(inner.patience, "opening a channel", inner.handle.channel_open_session());
-        let opened = match opening.await {
-            Err(late) => Err(late),
-            Ok(Err(_)) if inner.handle.is_closed() => Err(inner.state.lost_in_a_moment().await),
-            Ok(Err(e)) => Err(error::protocol("cannot open a session over SSH", &e)),
-            Ok(Ok(channel)) => {
-                let (read, write) = channel.split();
-                let closed = inner.state.channel_closed(write.id());
-                Ok(Exec::new(read, OpenChannel { write, closed, connection: inner }))
+        let opened = match rt::clock::timeout(native.patience, "opening a channel", opening).await {
+            Err(late) => Err(Start::Failed(late)),
+            Ok(Err(_)) if native.handle.is_closed() => {
+                Err(Start::Failed(native.state.lost_in_a_moment().await))
             }
+            Ok(Err(e)) => Err(native.refused(&e)),
+            Ok(Ok(channel)) => Ok(opened(native, channel)),
         };
         let _ = tell.send(opened);
     });
-    told.await.unwrap_or_else(|_| Err(connection.state.lost()))
+    told.await.unwrap_or_else(|_| Err(Start::Failed(connection.state.lost())))
 }
 
-impl Exec {
-    fn new(read: ChannelReadHalf, channel: OpenChannel) -> Self {
-        let channel = Arc::new(channel);
-        let sender = ExecSender { channel: Arc::clone(&channel), ended: AtomicBool::new(false) };
-        let early = VecDeque::new();
-        Exec {
-            sender,
-            receiver: ExecReceiver { channel, read, early, code: None, signal: None, done: false },
+fn opened(connection: Arc<Native>, channel: Channel<Msg>) -> (ChannelInput, ChannelOutput) {
+    let (read, write) = channel.split();
+    let closed = connection.state.channel_closed(write.id());
+    connection.sessions.opened();
+    let channel = Arc::new(OpenChannel { write, closed, connection });
+    let input = ChannelInput { channel: Arc::clone(&channel), ended: AtomicBool::new(false) };
+    let early = VecDeque::new();
+    (input, ChannelOutput { channel, read, early, code: None, signal: None, done: false })
+}
+
+impl Native {
+    fn refused(&self, e: &russh::Error) -> Start {
+        let error = error::protocol("cannot open a session over SSH", e);
+        if matches!(e, russh::Error::ChannelOpenFailure(_)) {
+            self.sessions.refused();
+            Start::Full(error)
+        } else {
+            Start::Failed(error)
         }
     }
 }
 
-impl ExecSender {
-    /// Sends bytes to the command's standard input, and returns when the server's window took them all. Not safe to
-    /// cancel: a part may have been sent.
-    ///
-    /// # Errors
-    /// [`base::Code::Conflict`] once the command has ended, [`base::Code::Unavailable`] once the connection has.
-    pub async fn stdin(&self, data: Bytes) -> Result<()> {
+impl ChannelInput {
+    pub(super) async fn stdin(&self, data: Bytes) -> Result<()> {
         self.channel.send(self.channel.write.data_bytes(data)).await
     }
 
-    /// Ends the command's standard input.
-    pub async fn eof(&self) -> Result<()> {
+    pub(super) async fn eof(&self) -> Result<()> {
         if self.ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         self.channel.send(self.channel.write.eof()).await
     }
 
-    /// Tells the terminal its new size, in lines and columns.
-    pub async fn resize(&self, rows: u32, cols: u32) -> Result<()> {
+    pub(super) async fn resize(&self, rows: u32, cols: u32) -> Result<()> {
         self.channel.send(self.channel.write.window_change(cols, rows, 0, 0)).await
     }
 
-    /// Sends a signal by its name, `TERM` or `SIGTERM` (RFC 4254 section 6.9). Servers may ignore it, and OpenSSH does so
-    /// for root. In a terminal, the character for it (`\x03` for `INT`) always works.
-    pub async fn signal(&self, name: &str) -> Result<()> {
+    pub(super) async fn signal(&self, name: &str) -> Result<()> {
         self.channel.send(self.channel.write.signal(signal(name)?)).await
     }
 }
 
-impl ExecSender {
+impl ChannelInput {
     /// Leaves the end of the input to somebody else.
-    pub(crate) fn forget_end(self) {
+    pub(super) fn forget_end(self) {
         self.ended.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for ExecSender {
+impl Drop for ChannelInput {
     fn drop(&mut self) {
         if !self.ended.load(Ordering::Relaxed) {
             self.channel.send_later(ChannelMsg::Eof);
@@ -271,9 +225,9 @@ impl Drop for ExecSender {
     }
 }
 
-impl ExecReceiver {
-    /// The next event; `None` after [`ExecEvent::Exit`], or without one where the connection was lost. Safe to cancel.
-    pub async fn next(&mut self) -> Option<ExecEvent> {
+impl ChannelOutput {
+    /// Safe to cancel.
+    pub(super) async fn next(&mut self) -> Option<ExecEvent> {
         if let Some(event) = self.early.pop_front() {
             return Some(event);
         }
@@ -286,8 +240,7 @@ impl ExecReceiver {
         None
     }
 
-    /// Why there is no [`ExecEvent::Exit`].
-    pub fn lost(&self) -> Error {
+    pub(super) fn lost(&self) -> Error {
         self.channel.connection.state.lost()
     }
 
@@ -326,18 +279,9 @@ impl ExecReceiver {
             }
         }
     }
-
-    /// As [`Self::next`], for a stream.
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<ExecEvent>> {
-        // Nothing is lost with the future: it holds no event.
-        std::pin::pin!(self.next()).poll(cx)
-    }
 }
 
-impl Drop for ExecReceiver {
+impl Drop for ChannelOutput {
     fn drop(&mut self) {
         self.channel.send_later(ChannelMsg::Close);
     }
