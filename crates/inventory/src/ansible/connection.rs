@@ -7,8 +7,10 @@ use super::{
     ssh_args::{self, Setting},
     template::Templates,
 };
+use crate::Metadata;
 use base::{Code, Error, Result, Secret};
 use minijinja::{Value, value::ValueKind};
+use serde_json::Value as Json;
 use std::{path::PathBuf, sync::Arc};
 
 /// How commands get to a host.
@@ -70,7 +72,52 @@ impl Connection {
         let found = self.settings.iter().find(|(name, _)| name.eq_ignore_ascii_case(keyword));
         found.map(|(_, value)| value.as_str())
     }
+
+    /// The same as the metadata of a node, by the names that connect. Passwords are not metadata.
+    pub fn metadata(&self) -> Metadata {
+        let mut metadata = Metadata::new();
+        let mut say = |name: &str, value: Json| drop(metadata.insert(name.to_owned(), value));
+        match self.way {
+            Way::Local => say("local_node", true.into()),
+            Way::Docker => say("docker", self.address.as_str().into()),
+            Way::Ssh => {
+                say("hostname", self.address.as_str().into());
+                let mut options = serde_json::Map::new();
+                for (keyword, value) in &self.settings {
+                    let named = NAMED.iter().find(|(k, _)| k.eq_ignore_ascii_case(keyword));
+                    match named {
+                        // Only the first counts, and that of the variables comes before those of arguments.
+                        Some((keyword, name)) if self.setting(keyword) == Some(value) => {
+                            say(name, value.as_str().into());
+                        }
+                        Some(_) => {}
+                        None => {
+                            let known = options.keys().any(|k| k.eq_ignore_ascii_case(keyword));
+                            if !known {
+                                options.insert(keyword.clone(), value.as_str().into());
+                            }
+                        }
+                    }
+                }
+                if !options.is_empty() {
+                    say("ssh_options", options.into());
+                }
+                if let Some(config) = &self.ssh_config {
+                    say("ssh_config", config.display().to_string().into());
+                }
+            }
+        }
+        metadata
+    }
 }
+
+/// The settings that metadata has names of its own for.
+const NAMED: [(&str, &str); 4] = [
+    ("Port", "ssh_port"),
+    ("User", "ssh_user"),
+    ("IdentityFile", "ssh_private_key_file"),
+    ("ProxyJump", "gateway"),
+];
 
 impl AnsibleInventory {
     /// How a host is reached. Variables that are templates are evaluated, and those that are encrypted opened.
@@ -95,7 +142,7 @@ impl AnsibleInventory {
     ///
     /// # Errors
     /// As [`Self::connection`].
-    pub fn evaluated(self: &Arc<Self>, host: &str, name: &str) -> Result<Option<serde_json::Value>> {
+    pub fn evaluated(self: &Arc<Self>, host: &str, name: &str) -> Result<Option<Json>> {
         let Some(value) = Variables::of(self, host)?.templates.variable(host, name)? else { return Ok(None) };
         let unfit =
             |e| Error::invalid(format!("{name} of {host}"), "this variable is not plain data").because(e);

@@ -109,6 +109,28 @@ async fn every_variable_of_a_connection_arrives() {
 }
 
 #[tokio::test]
+async fn connections_are_metadata_of_nodes() {
+    let inventory = inventory(&[PASSWORD]).await;
+    let of = |host: &str| json!(inventory.connection(host).unwrap().metadata());
+    let web1 = json!({
+        "hostname": "web1.north.example.org", "ssh_port": "2222", "ssh_user": "deploy",
+        "ssh_private_key_file": "/keys/web",
+        "ssh_options": {"ProxyCommand": "ssh -W %h:%p -q 198.51.100.1", "StrictHostKeyChecking": "no"},
+    });
+    assert_eq!(of("web1"), web1);
+    let everything = json!({
+        "hostname": "everything", "ssh_user": "deploy", "ssh_private_key_file": "extra_key", "gateway": "first,second",
+        "ssh_config": "other_config",
+        "ssh_options": {
+            "Compression": "yes", "ControlMaster": "auto", "StrictHostKeyChecking": "no", "ConnectTimeout": "7",
+        },
+    });
+    assert_eq!(of("everything"), everything);
+    assert_eq!(of("here"), json!({"local_node": true}));
+    assert_eq!(of("box"), json!({"docker": "my-container"}));
+}
+
+#[tokio::test]
 async fn what_cannot_be_carried_is_named() {
     let inventory = inventory(&[]).await;
     for (host, place, words) in [

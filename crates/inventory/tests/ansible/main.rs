@@ -5,6 +5,7 @@
 mod connections;
 mod fixtures;
 mod generated;
+mod large;
 mod oracle;
 
 use inventory::ansible::{AnsibleInventory, Options, Vault, VaultId};
