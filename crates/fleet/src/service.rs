@@ -11,5 +11,5 @@ mod text;
 pub use catalog::{Catalog, Definition};
 pub use context::Shared;
 pub use file::{Needs, ServiceFile};
-pub use step::{Action, Ansible, Retry, Script, Service, Step, Upload, Work};
+pub use step::{Action, Ansible, InRuby, Retry, Script, Service, Step, Upload, Work};
 pub use text::{Renderer, Source, Text, environment};

@@ -138,7 +138,8 @@ impl<'a> Visit<'a, '_, '_> {
         let session = self.session.clone();
         let running = async move {
             let action = &planned.step.action;
-            request.operator.run(action, check, request.node, &session, &mut sink).await
+            let way = super::operator::Way { session: &session, other: request.user };
+            request.operator.run(action, check, request.node, way, &mut sink).await
         };
         tokio::pin!(running);
         let mut ended = None;

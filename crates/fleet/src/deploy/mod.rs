@@ -1,6 +1,7 @@
 //! Checks and deployments.
 
 mod carry_out;
+mod in_ruby;
 mod node;
 mod operator;
 mod settings;
@@ -8,7 +9,7 @@ mod turn;
 mod voice;
 
 pub use node::{Mode, Report, Request, run};
-pub use operator::{Blocks, Operator, Playbooks};
+pub use operator::{Operator, Playbooks};
 pub use settings::Section;
 pub use voice::Voice;
 

@@ -215,7 +215,7 @@ fn checks(service: &Service) -> Vec<Step> {
         let action = match &step.action {
             Action::Script(script) => Action::Script(instead(script)?),
             Action::Local(script) => Action::Local(instead(script)?),
-            Action::Ansible(_) => step.action.clone(),
+            Action::Ansible(_) | Action::Ruby(_) => step.action.clone(),
             _ => return None,
         };
         Some(Step { action, notify: Vec::new(), ..step.clone() })

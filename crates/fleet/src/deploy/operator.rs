@@ -1,9 +1,10 @@
 //! Steps that run on the operator's machine.
 
+use super::in_ruby;
 use crate::{
     ruby,
     service::{Action, Script, Upload},
-    session::{Chunk, Command, Ended, Session, Sink},
+    session::{Become, Command, Ended, Session, Sink},
 };
 use base::{Error, Result};
 use bytes::Bytes;
@@ -12,21 +13,11 @@ use inventory::Node;
 use ssh::quote;
 use std::{path::Path, time::Duration};
 
-/// Who runs blocks of Ruby code.
-pub trait Blocks: Send + Sync {
-    /// Runs one to its end.
-    fn call<'a>(
-        &'a self,
-        block: &'a ruby::Block,
-        say: &'a mut (dyn FnMut(Chunk) + Send),
-    ) -> BoxFuture<'a, Result<()>>;
-}
-
 /// What steps on the operator's machine may use.
 #[derive(Clone, Copy, Default)]
 pub struct Operator<'a> {
-    /// Who runs blocks of Ruby code.
-    pub blocks: Option<&'a dyn Blocks>,
+    /// Who evaluates services in Ruby.
+    pub ruby: Option<&'a ruby::Bridge>,
     /// Who runs Ansible.
     pub ansible: Option<&'a dyn Playbooks>,
 }
@@ -34,6 +25,23 @@ pub struct Operator<'a> {
 impl std::fmt::Debug for Operator<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Operator")
+    }
+}
+
+/// The way to a node, and as whom.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// The way.
+    pub session: &'a Session,
+    /// Another user than the one who logs in.
+    pub other: Option<&'a Become>,
+}
+
+impl Way<'_> {
+    /// Runs a command there.
+    pub async fn run(&self, command: Command, sink: &mut dyn Sink) -> Result<Ended> {
+        let r#become = command.r#become.or_else(|| self.other.cloned());
+        self.session.run(Command { r#become, ..command }, sink).await
     }
 }
 
@@ -56,27 +64,20 @@ impl Operator<'_> {
         action: &Action,
         check: bool,
         node: &Node,
-        session: &Session,
+        way: Way<'_>,
         sink: &mut dyn Sink,
     ) -> Result<Ended> {
         match action {
             Action::Local(script) => local(script, check, sink).await,
-            Action::Upload(upload) => send(upload, session, sink).await,
+            Action::Upload(upload) => send(upload, way, sink).await,
             Action::Ansible(ansible) => match self.ansible {
                 Some(playbooks) => playbooks.play(node, ansible, check, sink).await,
                 None => Err(Error::unavailable("Ansible cannot be run here")),
             },
-            Action::Block(block) => {
-                let Some(blocks) = self.blocks else {
-                    return Err(Error::unavailable("Ruby code cannot be run here"));
-                };
-                let mut said = Vec::new();
-                blocks.call(block, &mut |chunk| said.push(chunk)).await?;
-                for chunk in said {
-                    sink.take(chunk).await;
-                }
-                Ok(Ended::Code(0))
-            }
+            Action::Ruby(service) => match self.ruby {
+                Some(bridge) => in_ruby::run(bridge, service, check, node, way, sink).await,
+                None => Err(Error::unavailable("services in Ruby cannot be run here")),
+            },
             Action::Resource(_) | Action::Script(_) | Action::Supervise { .. } => {
                 Err(Error::internal("this step is the node's own"))
             }
@@ -85,7 +86,7 @@ impl Operator<'_> {
 }
 
 /// A script on this machine, in the directory of its service.
-async fn local(script: &Script, check: bool, sink: &mut dyn Sink) -> Result<Ended> {
+pub(super) async fn local(script: &Script, check: bool, sink: &mut dyn Sink) -> Result<Ended> {
     let code = if check { script.check.as_ref().unwrap_or(&script.script) } else { &script.script };
     let directory = script.directory.as_deref().unwrap_or(Path::new("."));
     let enter = format!("cd -- {} || exit 1\n", quote(&directory.to_string_lossy()));
@@ -101,7 +102,7 @@ async fn local(script: &Script, check: bool, sink: &mut dyn Sink) -> Result<Ende
 }
 
 /// Copies files into a directory of the node, by `tar` on both sides.
-async fn send(upload: &Upload, session: &Session, sink: &mut dyn Sink) -> Result<Ended> {
+pub(super) async fn send(upload: &Upload, way: Way<'_>, sink: &mut dyn Sink) -> Result<Ended> {
     let archive = archive(&upload.source).await?;
     let into = crate::resource::word(&upload.into);
     let name = upload.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -115,7 +116,7 @@ async fn send(upload: &Upload, session: &Session, sink: &mut dyn Sink) -> Result
             quote(&name)
         );
     }
-    session.run(Command { script, stdin: archive, ..Command::default() }, sink).await
+    way.run(Command { script, stdin: archive, ..Command::default() }, sink).await
 }
 
 async fn archive(source: &Path) -> Result<Bytes> {

@@ -5,6 +5,7 @@ use crate::{
     connector::{Local, over},
     engine::{Failure, Status},
     plan::Prediction,
+    ruby::{Bridge, Known, Options},
     service::{Catalog, Shared, Work},
     session::{Chunk, Session},
 };
@@ -13,7 +14,7 @@ use inventory::{Inventory, Node};
 use minijinja::Value;
 use secrets::Redactor;
 use serde_json::json;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 /// A fleet directory with one node, whose files are in a directory of this host.
@@ -83,6 +84,7 @@ impl Rig {
 
     async fn told_on(&self, session: Session, mode: Mode<'_>) -> Told {
         let work = self.work().unwrap();
+        let bridge = Bridge::new(Options::new(self.dir.path()), Arc::new(Known::new(Inventory::default())));
         let (state, logs) = (self.dir.path().join("state"), self.dir.path().join("logs"));
         let request = Request {
             node: &self.node,
@@ -94,7 +96,7 @@ impl Rig {
             state_dir: state.to_str(),
             log_dir: logs.to_str(),
             repositories: &[],
-            operator: Operator::default(),
+            operator: Operator { ruby: Some(&bridge), ..Operator::default() },
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut sink = |chunk| match chunk {
@@ -137,6 +139,47 @@ steps:
   - link: {path: "{{ root }}/hello", target: etc/hello}
   - line_in_file: {path: "{{ root }}/hosts", line: 10.0.0.1 db, matching: " db$"}
 "#;
+
+#[tokio::test]
+async fn a_service_in_ruby_checks_and_deploys_as_its_methods_say() {
+    let mut rig = Rig::new(&[]);
+    let service = r##"
+def check(node)
+  [{ remote_bash: "cat #{path(node)} 2>/dev/null | diff - <(echo wanted) || true" }]
+end
+
+def path(node)
+  "#{@nodes_handler.get_root_of(node)}/conf"
+end
+
+def deploy(node)
+  copied = "#{@platform_handler.repository_path}/copied"
+  check(node) + [
+    { remote_bash: { commands: ["echo $word >#{path(node)}", 'echo a hushed word'], env: { 'word' => SecretString.new('wanted') } } },
+    { bash: "echo here >copied; echo $PWD", scp: { copied => File.dirname(path(node)) } },
+    { ruby: proc { |stdout, _| stdout << "a block for #{node}\n" } },
+    { remote_bash: 'echo wanted; exit 3' }
+  ]
+end
+"##;
+    fs::write(rig.dir.path().join("service_conf.rb"), service).unwrap();
+    rig.node.services.push("conf".into());
+
+    let (report, out) = rig.check().await.ok();
+    assert!(out.contains("\n> wanted\n"), "{out}");
+    assert_eq!((report.changed, rig.file("conf").exists()), (0, false));
+
+    let told = rig.deploy().await;
+    for line in ["a hushed word\n", "DIR\n", "a block for web1\n", "********\n"] {
+        assert!(told.out.contains(line), "{line:?} is not in {}", told.out);
+    }
+    assert_eq!((rig.read("conf").as_str(), rig.read("copied").as_str()), ("wanted\n", "here\n"));
+    assert!(told.fails().error.message.contains("conf"));
+
+    fs::write(rig.dir.path().join("service_conf.rb"), "def check(_)\n  fail 'no'\nend").unwrap();
+    let failure = rig.check().await.fails();
+    assert!(failure.error.field.unwrap().ends_with("service_conf.rb:2"));
+}
 
 #[tokio::test]
 async fn what_is_foretold_is_done_and_a_second_time_nothing_is() {

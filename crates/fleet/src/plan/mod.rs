@@ -167,7 +167,7 @@ fn foretell(step: &Step, key: usize, world: &mut World) -> Result<Foretold> {
             world.loose = true;
             Ok(Foretold::Unknown)
         }
-        Action::Local(_) | Action::Upload(_) | Action::Ansible(_) | Action::Block(_) => {
+        Action::Local(_) | Action::Upload(_) | Action::Ansible(_) | Action::Ruby(_) => {
             world.loose = true;
             Ok(Foretold::Unknown)
         }

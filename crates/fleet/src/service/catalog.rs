@@ -2,7 +2,7 @@
 
 use super::{
     file::ServiceFile,
-    step::Work,
+    step::{InRuby, Work},
     text::{Source, environment},
 };
 use base::{Error, Result};
@@ -21,6 +21,8 @@ pub struct Definition {
     pub name: String,
     /// Its file, as it is written.
     pub file: ServiceFile,
+    /// Where it is a `service_NAME.rb` instead, what is known of that.
+    pub(super) ruby: Option<InRuby>,
     pub(super) source: Source,
     pub(super) environment: Environment<'static>,
 }
@@ -42,7 +44,30 @@ impl Definition {
                 .hint("put all of them under `steps`"));
         }
         let environment = environment(source.dir());
-        Ok(Definition { name: name.to_owned(), file, source, environment })
+        Ok(Definition { name: name.to_owned(), file, ruby: None, source, environment })
+    }
+}
+
+impl Definition {
+    /// Takes a `service_NAME.rb` as it is. What is wrong in it shows when it is evaluated.
+    fn in_ruby(name: &str, platform: &str, path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
+        let source = Source { path: path.to_owned(), text: String::new() };
+        let ruby = InRuby {
+            platform: platform.to_owned(),
+            directory: source.dir().to_owned(),
+            name: name.to_owned(),
+            text,
+        };
+        let environment = environment(source.dir());
+        Ok(Definition {
+            name: name.to_owned(),
+            file: ServiceFile::default(),
+            ruby: Some(ruby),
+            source,
+            environment,
+        })
     }
 }
 
@@ -71,8 +96,14 @@ impl Catalog {
         let mut catalog = Catalog { dirs, known: BTreeMap::new() };
         for node in nodes {
             for service in &node.services {
-                if let Entry::Vacant(new) = catalog.known.entry(path(&catalog.dirs, node, service)?) {
-                    let definition = Definition::read(service, new.key())?;
+                let (platform, path) = path(&catalog.dirs, node, service)?;
+                if let Entry::Vacant(new) = catalog.known.entry(path) {
+                    let definition = match new.key().extension() {
+                        Some(extension) if extension == "rb" => {
+                            Definition::in_ruby(service, platform, new.key())?
+                        }
+                        _ => Definition::read(service, new.key())?,
+                    };
                     new.insert(Arc::new(definition));
                 }
             }
@@ -85,7 +116,7 @@ impl Catalog {
     /// # Errors
     /// [`base::Code::Invalid`] where services need each other.
     pub fn of(&self, node: &Node) -> Result<Vec<Arc<Definition>>> {
-        let found = node.services.iter().map(|s| Ok(self.known.get(&path(&self.dirs, node, s)?).cloned()));
+        let found = node.services.iter().map(|s| Ok(self.known.get(&path(&self.dirs, node, s)?.1).cloned()));
         let all: Vec<Arc<Definition>> = found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let needs = |d: &Arc<Definition>| d.file.needs.services.clone();
         let order = super::order::sorted(all.iter().map(|d| (d.name.as_str(), needs(d))));
@@ -109,8 +140,9 @@ impl Catalog {
     }
 }
 
-/// The file of a node's service: of its own platform, else of the fleet directory, else of another platform.
-fn path(dirs: &[(Option<String>, PathBuf)], node: &Node, service: &str) -> Result<PathBuf> {
+/// The file of a node's service: of its own platform, else of the fleet directory, else of another platform; and the name
+/// of that platform.
+fn path<'a>(dirs: &'a [(Option<String>, PathBuf)], node: &Node, service: &str) -> Result<(&'a str, PathBuf)> {
     let rank = |platform: &Option<String>| match platform {
         Some(name) if *name == node.platform => 0,
         None => 1,
@@ -119,8 +151,13 @@ fn path(dirs: &[(Option<String>, PathBuf)], node: &Node, service: &str) -> Resul
     let mut dirs: Vec<_> = dirs.iter().collect();
     dirs.sort_by_key(|(platform, _)| rank(platform));
     let plain = !service.is_empty() && !service.contains(['/', '\0']) && service != "..";
-    let paths = dirs.iter().map(|(_, dir)| dir.join("services").join(service).join("service.yaml"));
-    paths.filter(|_| plain).find(|path| path.is_file()).ok_or_else(|| {
+    let paths = dirs.iter().flat_map(|(platform, dir)| {
+        let platform = platform.as_deref().unwrap_or_default();
+        let native = dir.join("services").join(service).join("service.yaml");
+        let in_ruby = dir.join(format!("service_{service}.rb"));
+        [(platform, native), (platform, in_ruby)]
+    });
+    paths.filter(|_| plain).find(|(_, path)| path.is_file()).ok_or_else(|| {
         Error::not_found(format!("nothing says what the service '{service}' is"))
             .because(format!("the node {} has it", node.name))
             .hint(format!("write services/{service}/service.yaml in the fleet directory or in its platform"))

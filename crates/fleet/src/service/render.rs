@@ -22,6 +22,11 @@ impl Definition {
     /// # Errors
     /// [`Code::Invalid`] at the place of what is wrong.
     pub fn render(&self, context: &Value) -> Result<(Service, Vec<Step>)> {
+        if let Some(ruby) = &self.ruby {
+            let step = Step::new("Ruby", Action::Ruby(ruby.clone()));
+            let service = Service { name: self.name.clone(), steps: vec![step], ..Service::default() };
+            return Ok((service, Vec::new()));
+        }
         let defaults = Value::from(Serde(&self.file.defaults));
         let context = context! { ..context.clone(), ..defaults };
         let steps = |all: &[Spanned<StepFile>]| -> Result<Vec<Step>> {

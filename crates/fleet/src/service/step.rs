@@ -1,6 +1,6 @@
 //! What is done on one node: the steps of its services, with all templates rendered.
 
-use crate::{resource::Resource, ruby};
+use crate::resource::Resource;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -92,8 +92,8 @@ pub enum Action {
     },
     /// Runs Ansible on the operator's machine.
     Ansible(Ansible),
-    /// Runs code that waits in the bridge to Ruby.
-    Block(#[serde(skip)] ruby::Block),
+    /// Does what a service in Ruby says when its turn comes.
+    Ruby(InRuby),
 }
 
 impl Action {
@@ -133,6 +133,19 @@ pub struct Upload {
     pub owner: Option<String>,
     /// Their group.
     pub group: Option<String>,
+}
+
+/// A service whose file is in Ruby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InRuby {
+    /// The platform that its file belongs to.
+    pub platform: String,
+    /// Where its file is.
+    pub directory: PathBuf,
+    /// The service.
+    pub name: String,
+    /// What its file says: a plan holds for this text only.
+    pub text: String,
 }
 
 /// A playbook or a role.
