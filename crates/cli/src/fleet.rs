@@ -12,6 +12,7 @@ pub mod report;
 pub mod secrets;
 pub mod selection;
 pub mod ssh;
+pub mod ssh_config;
 
 pub use links::meant;
 
@@ -29,6 +30,8 @@ pub enum Verb {
     Fleet(Directories),
     /// The nodes of a fleet and what is known of them, as a table
     Report(report::Report),
+    /// How the nodes are reached, as a configuration of SSH
+    SshConfig(ssh_config::SshConfig),
     /// Secrets of a fleet: their names, never their values
     #[command(subcommand, visible_alias = "secrets")]
     Secret(secrets::Command),
@@ -63,6 +66,7 @@ impl Verb {
             Verb::Node(command) => command.run(app).await,
             Verb::Fleet(directories) => directories.run(app).await,
             Verb::Report(report) => report.run(app).await,
+            Verb::SshConfig(command) => command.run(app).await,
             Verb::Secret(command) => command.run(app).await,
         }
     }

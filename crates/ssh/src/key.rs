@@ -125,6 +125,16 @@ pub(crate) fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
+/// The SHA-256 fingerprint of a public key that is one line, as `ssh-keygen -l` shows it.
+///
+/// # Errors
+/// [`Code::Invalid`] for what is no public key.
+pub fn public_fingerprint(line: &str) -> Result<String> {
+    let key = PublicKey::from_openssh(line.trim());
+    key.map(|key| fingerprint(&key))
+        .map_err(|e| Error::new(Code::Invalid, "this is no public key").because(e))
+}
+
 /// The smallest RSA key that current OpenSSH servers take (`RequiredRSASize` is 1024 there; RFC 8332 and NIST ask for
 /// 2048).
 const RSA_BITS: usize = 2048;

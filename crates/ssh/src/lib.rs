@@ -29,7 +29,7 @@ pub use banner::read_banner;
 pub use connection::Connection;
 pub use dial::{DialOptions, Dialer, HostKeyPolicy, Target, Transport};
 pub use exec::{Exec, ExecEvent, ExecReceiver, ExecRequest, ExecSender, ExecStream, Pty};
-pub use key::{KeyPair, check_public_key};
+pub use key::{KeyPair, check_public_key, public_fingerprint};
 pub use options::{Auth, HostKeyCheck, Options};
 pub use output::Output;
 pub use shell::{quote, shell_command_with_env};

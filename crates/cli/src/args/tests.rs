@@ -158,6 +158,8 @@ fn sources(dir: &std::path::Path, found: &mut Vec<PathBuf>) {
 /// noun. After a noun that has verbs comes one of them.
 fn names_a_command(root: &clap::Command, text: &str) -> bool {
     let mut at = root;
+    // What stands behind a command in backquotes is prose.
+    let text = text.split('`').next().unwrap_or_default();
     for word in text.split(' ').skip(1) {
         let word: String = word.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
         match at.find_subcommand(&word) {

@@ -1,5 +1,7 @@
 //! `hostler node`.
 
+mod trust;
+
 use super::{directory::FleetDir, selection::SelectionArgs, ssh::SshArgs};
 use crate::{
     Result,
@@ -35,6 +37,8 @@ pub enum Command {
         #[command(flatten)]
         dir: FleetDir,
     },
+    /// Believe the host key that a node shows now, as after a reinstall
+    Trust(trust::Trust),
 }
 
 impl Row for Node {
@@ -81,6 +85,7 @@ impl Command {
                 let selection = SelectionArgs { nodes, ..SelectionArgs::default() };
                 show(app, &selection.choose(&mut inventory).await?)?;
             }
+            Command::Trust(trust) => return trust.run(app).await,
         }
         Ok(OK)
     }

@@ -7,7 +7,7 @@ use super::Found;
 use crate::{Metadata, Node, Options};
 use base::Result;
 use serde_json::Value;
-use ssh::config::{Config, Files, Hop, HostConfig, Proxy, Query};
+use ssh::config::{Config, Files, HostConfig, Proxy, Query};
 use std::path::Path;
 
 /// The port that nobody mentions.
@@ -32,7 +32,7 @@ pub fn read(path: Option<&Path>, options: &Options) -> Result<Found> {
 
 fn describe(host: &HostConfig, me: &str) -> Metadata {
     let gateway = match &host.proxy {
-        Proxy::Jump(hops) => Some(hops.iter().map(Hop::to_string).collect::<Vec<_>>().join(",").into()),
+        Proxy::Jump(hops) => Some(hops.iter().map(ToString::to_string).collect::<Vec<_>>().join(",").into()),
         Proxy::Direct | Proxy::Command(_) => None,
     };
     let said: [(&str, Option<Value>); 4] = [

@@ -106,3 +106,10 @@ async fn keygen(args: &[&str]) -> String {
     command.args(args);
     rt::process::run(command, std::time::Duration::from_secs(30)).await.unwrap().stdout
 }
+
+#[test]
+fn fingerprints_of_lines_are_those_of_keys() {
+    let key = KeyPair::generate();
+    assert_eq!(public_fingerprint(&key.public_openssh().unwrap()).unwrap(), key.fingerprint());
+    assert_eq!(public_fingerprint("ssh-ed25519 x").unwrap_err().code, Code::Invalid);
+}
