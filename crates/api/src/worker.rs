@@ -50,6 +50,9 @@ pub struct WorkerStatus {
     /// SHA-256 of the token with which it fetches images. Never answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_hash: Option<base::Secret>,
+    /// SHA-256 of its public key, by which it is known again when it joins again.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub key: String,
     /// VMs that run there and that nobody asked for: kept, until one adopts or removes them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unclaimed: Vec<Unclaimed>,

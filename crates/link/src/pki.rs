@@ -8,7 +8,7 @@ mod pin;
 mod token;
 mod worker;
 
-pub use ca::{Ca, ServerIdentity};
+pub use ca::{Ca, ServerIdentity, key_of_request};
 pub use config::{
     ALPN_H2, ALPN_HTTP1, ALPN_LINK, ServerTls, client_tls_ca, client_tls_pinned, client_tls_worker,
     explain_tls, server_tls,

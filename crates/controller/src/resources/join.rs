@@ -42,8 +42,9 @@ impl Controller {
         self.delete_simple::<JoinToken>(caller, None, name, |_, _| Ok(())).await
     }
 
-    /// Lets a host in: checks its token, signs its key, makes its object. A worker that joins again under a name that
-    /// is taken is refused, since it could be another host.
+    /// Lets a host in: checks its token, signs its key, makes its object. A worker that joins again under a name that is
+    /// taken is refused, since it could be another host. One that has that worker's key is that worker: it may have lost
+    /// the first answer, so it gets another one, and the token is not used up by it.
     pub async fn join(&self, source: &str, request_id: &str, request: JoinRequest) -> Result<JoinAnswer> {
         let refused = || {
             Error::new(Code::Unauthenticated, "the join token is not valid")
@@ -59,35 +60,33 @@ impl Controller {
                 all.find(|t| t.status.secret_hash.as_ref().is_some_and(|h| h.expose_secret() == hash))
                     .cloned()
             });
-            let mut kept = JoinToken::clone(&*found.ok_or_else(refused)?);
-            if kept.status.used >= kept.spec.uses || age_seconds(&kept) > kept.spec.ttl_seconds {
-                return Err(refused());
-            }
-            kept.status.used += 1;
-            let (worker, answer) = self.welcome(&request)?;
-            let caller = Caller {
-                principal: Principal {
-                    uid: worker.metadata.uid,
-                    name: worker.metadata.name.clone(),
-                    roles: vec![],
-                    token_hash: None,
-                },
-                source: source.to_owned(),
-                request_id: request_id.to_owned(),
-                path: "/v1/join".into(),
-                idempotency: None,
-                if_match: None,
+            let mut invitation = JoinToken::clone(&*found.ok_or_else(refused)?);
+            let key = link::pki::key_of_request(&request.csr).map_err(unsignable)?.to_string();
+            let known = self.find::<Worker>(None, request.name.as_str()).ok();
+            let (mut worker, again) = match known {
+                Some(known) if known.status.key == key => (Worker::clone(&known), true),
+                _ if invitation.status.used >= invitation.spec.uses
+                    || age_seconds(&invitation) > invitation.spec.ttl_seconds =>
+                {
+                    return Err(refused());
+                }
+                Some(known) => return Err(super::generic::taken::<Worker>(&known.metadata)),
+                None => (new_worker(&request, key), false),
             };
+            let answer = self.welcome(&mut worker, &request.csr)?;
             let mut change = self.writer().change();
-            change.create(&worker, None)?;
-            change.put(&kept)?;
-            change.event(
-                "worker",
-                &worker.metadata,
-                "Joined",
-                format!("with the token '{}'", kept.metadata.name),
-            )?;
-            change.audit(&caller, Verb::Create, None, "ok")?;
+            if again {
+                change.put(&worker)?;
+            } else {
+                invitation.status.used += 1;
+                change.create(&worker, None)?;
+                change.put(&invitation)?;
+            }
+            let how = if again { "again, with its own key and" } else { "with" };
+            let message = format!("{how} the token '{}'", invitation.metadata.name);
+            change.event("worker", &worker.metadata, "Joined", message)?;
+            let verb = if again { Verb::Update } else { Verb::Create };
+            change.audit(&as_itself(&worker, source, request_id), verb, None, "ok")?;
             match change.commit().await {
                 Ok(_) => return Ok(answer),
                 Err(e) => self.writer().catch_up(e).await?,
@@ -95,31 +94,39 @@ impl Controller {
         }
     }
 
-    fn welcome(&self, request: &JoinRequest) -> Result<(Worker, JoinAnswer)> {
-        if self.find::<Worker>(None, request.name.as_str()).is_ok() {
-            return Err(super::generic::taken::<Worker>(&new_metadata(
-                request.name.clone(),
-                None,
-                std::collections::BTreeMap::new(),
-            )));
-        }
-        let metadata = new_metadata(request.name.clone(), None, std::collections::BTreeMap::new());
-        let certificate = self
-            .ca()
-            .issue_worker(metadata.uid, &request.csr)
-            .map_err(|e| Error::invalid("/csr", "not a certificate request that can be signed").because(e))?;
+    /// A certificate and a new token for a worker.
+    fn welcome(&self, worker: &mut Worker, csr: &str) -> Result<JoinAnswer> {
+        let uid = worker.metadata.uid;
+        let certificate = self.ca().issue_worker(uid, csr).map_err(unsignable)?;
         let token = new_token();
-        let answer = JoinAnswer {
-            uid: metadata.uid,
-            certificate,
-            ca: self.ca().certificate_pem().to_owned(),
-            token: token.clone(),
-        };
-        let status = WorkerStatus {
-            token_hash: Some(Secret::new(token_hash(token.expose_secret()))),
-            ..WorkerStatus::default()
-        };
-        Ok((Worker { metadata, spec: WorkerSpec::default(), status }, answer))
+        worker.status.token_hash = Some(Secret::new(token_hash(token.expose_secret())));
+        Ok(JoinAnswer { uid, certificate, ca: self.ca().certificate_pem().to_owned(), token })
+    }
+}
+
+fn unsignable(error: Error) -> Error {
+    Error::invalid("/csr", "not a certificate request that can be signed").because(error)
+}
+
+fn new_worker(request: &JoinRequest, key: String) -> Worker {
+    let metadata = new_metadata(request.name.clone(), None, std::collections::BTreeMap::new());
+    Worker { metadata, spec: WorkerSpec::default(), status: WorkerStatus { key, ..WorkerStatus::default() } }
+}
+
+/// Who joins, joins by itself.
+fn as_itself(worker: &Worker, source: &str, request_id: &str) -> Caller {
+    Caller {
+        principal: Principal {
+            uid: worker.metadata.uid,
+            name: worker.metadata.name.clone(),
+            roles: vec![],
+            token_hash: None,
+        },
+        source: source.to_owned(),
+        request_id: request_id.to_owned(),
+        path: "/v1/join".into(),
+        idempotency: None,
+        if_match: None,
     }
 }
 

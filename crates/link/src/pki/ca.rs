@@ -100,9 +100,7 @@ impl Ca {
     ///
     /// Valid for ten years: rotation and revocation come later.
     pub fn issue_worker(&self, worker: Uid, csr_pem: &str) -> Result<String> {
-        let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(|e| {
-            Error::invalid("/csr", "this is not a certificate request signed by its own key").because(e)
-        })?;
+        let request = read_request(csr_pem)?;
         let accepted = [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519];
         if !accepted.contains(&request.public_key.algorithm()) {
             return Err(Error::invalid("/csr", "this kind of key is not accepted")
@@ -121,6 +119,18 @@ impl Ca {
     pub(super) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
+}
+
+/// The digest of the public key in a certificate request (PKCS#10), whose signature proves that the sender has the
+/// private one.
+pub fn key_of_request(csr_pem: &str) -> Result<Pin> {
+    Ok(pin::of_spki(&read_request(csr_pem)?.public_key.subject_public_key_info()))
+}
+
+fn read_request(csr_pem: &str) -> Result<CertificateSigningRequestParams> {
+    CertificateSigningRequestParams::from_pem(csr_pem).map_err(|e| {
+        Error::invalid("/csr", "this is not a certificate request signed by its own key").because(e)
+    })
 }
 
 impl std::fmt::Debug for Ca {

@@ -14,7 +14,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// SHA-256 of a CA's public key (its SubjectPublicKeyInfo in DER), written as 64 hexadecimal digits.
+/// SHA-256 of a public key (its SubjectPublicKeyInfo in DER), written as 64 hexadecimal digits: a CA's, or a worker's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pin([u8; 32]);
 

@@ -113,6 +113,7 @@ pub async fn join(keeper: &Keeper, url: &str, name: &Name, token: &Secret) -> Re
         )
         .hint("make a join token on this controller: hostler worker token create"));
     }
+    rt::failpoint::pass("worker.joined");
     let before = Identity::load(keeper)?.map_or(0, |i| i.starts);
     let identity = Identity {
         version: VERSION,
