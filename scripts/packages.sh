@@ -40,16 +40,13 @@ emulator_package() {
 
 plain_packages() {
   echo gcc libc6-dev make pkg-config ca-certificates binutils cpio lz4 xz-utils zstd openssh-client
-<<<<<<< HEAD
   [[ $with_tests == yes ]] || return 0
   echo openssh-server genisoimage python3 git shellcheck curl
   echo age                                # files that others encrypted
   echo busybox dropbear-bin sudo opendoas # nodes that are not Debian with sudo
   echo iproute2 ruby                      # the tutorial of a system we replace
   echo bubblewrap                         # code of others
-=======
-  if [[ $with_tests == yes ]]; then echo openssh-server genisoimage python3 git shellcheck curl ansible-core; fi
->>>>>>> 3d8bba3 (wip)
+  echo ansible-core                       # the judge of inventories of Ansible
 }
 
 # The backports of the Debian source that is configured, whatever mirror it names and however it is written.

@@ -43,7 +43,13 @@ impl File {
         for (number, entry) in file.entries.iter().enumerate() {
             match entry.names.plain() {
                 Some(names) => {
-                    names.for_each(|name| file.plain.entry(name).or_default().push(number));
+                    for name in names {
+                        let lines = file.plain.entry(name).or_default();
+                        // A line may name a host twice.
+                        if lines.last() != Some(&number) {
+                            lines.push(number);
+                        }
+                    }
                 }
                 None => file.tried.push(number),
             }
