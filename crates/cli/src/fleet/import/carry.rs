@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 #[derive(Debug, Default, Serialize)]
 pub struct Document {
     platforms: Vec<Platform>,
+    ssh: Ssh,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     assign: Vec<Assignment>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -23,6 +24,18 @@ struct Platform {
     name: String,
     r#type: &'static str,
     path: String,
+}
+
+/// That system takes each host key as it comes, each time. The nearest that can be defended is to keep the first.
+#[derive(Debug, Serialize)]
+struct Ssh {
+    host_keys: &'static str,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Ssh { host_keys: "first-use" }
+    }
 }
 
 #[derive(Debug, Serialize)]
