@@ -45,7 +45,7 @@ pub enum Directories {
     Registered(nouns::fleet::Command),
     /// Make hostler.yaml from hpc_config.rb
     Import(import::Import),
-    /// Make run, deploy, report and the others as that system calls them
+    /// Make its programs as that system calls them
     Links(links::Links),
 }
 

@@ -63,35 +63,6 @@ const SELECTION: &[Opt] = &[
     with("nodes-git-impact", None, Flag("--git-impact")),
 ];
 
-const SSH: &[Opt] = &[
-    with(
-        "ssh-gateway-user",
-        Some('g'),
-        NotYet("name the user in an SSH configuration: see --ssh-config of hostler run"),
-    ),
-    // A node has one connection in a run, whatever is asked of it.
-    bare("ssh-no-control-master", Some('j'), Words(&[])),
-    bare("ssh-no-host-key-checking", Some('q'), Words(&["--host-keys", "first-use"])),
-    with("ssh-user", Some('u'), Flag("--ssh-user")),
-    bare("password", Some('w'), Words(&["--ask-password"])),
-    with(
-        "ssh-gateways-conf",
-        Some('y'),
-        NotYet("write gateways into an SSH configuration: see --ssh-config of hostler run"),
-    ),
-];
-
-const THREADS: &[Opt] = &[with("max-threads", Some('m'), Flag("--forks"))];
-
-const RUN: &[Opt] = &[
-    with("command", Some('c'), Flag("--command")),
-    with("commands-file", Some('f'), Flag("--commands-file")),
-    bare("interactive", Some('i'), NotYet("log in with ssh")),
-    bare("parallel", Some('p'), Flag("--parallel")),
-    with("timeout", Some('t'), Flag("--timeout")),
-    bare("show-commands", Some('s'), Flag("--show-commands")),
-];
-
 const REPORTS: &[Opt] = &[
     bare("show-commands", Some('s'), NotYet("a report runs no commands on nodes")),
     with("locale", Some('c'), NotYet("reports are in English")),
@@ -99,7 +70,5 @@ const REPORTS: &[Opt] = &[
 ];
 
 /// All programs that are made.
-pub const TOOLS: &[Tool] = &[
-    Tool { name: "run", words: &["run"], groups: &[MAIN, RUN, NODES, SELECTION, THREADS, SSH] },
-    Tool { name: "report", words: &["report"], groups: &[MAIN, NODES, SELECTION, REPORTS] },
-];
+pub const TOOLS: &[Tool] =
+    &[Tool { name: "report", words: &["report"], groups: &[MAIN, NODES, SELECTION, REPORTS] }];
