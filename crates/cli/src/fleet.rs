@@ -1,18 +1,27 @@
 //! The verbs of the fleet: commands on nodes, in a directory with `hostler.yaml`. They work without a controller.
 //!
 //! Each verb is one file with one struct of arguments and `run`. What several share is one struct each, to be flattened:
-//! [`directory::FleetDir`], [`selection::SelectionArgs`], [`ssh::SshArgs`], [`secrets::SecretsArgs`].
+//! [`directory::FleetDir`], [`selection::SelectionArgs`], [`ssh::ConnectArgs`], [`secrets::SecretsArgs`],
+//! [`identity::BecomeArgs`], [`limits::LimitArgs`], [`watching::WatchArgs`].
 
+mod bar;
 pub mod directory;
+pub mod identity;
 mod import;
+pub mod limits;
 mod links;
 pub mod node;
 pub mod pool;
 pub mod report;
+mod run;
+pub mod screen;
 pub mod secrets;
 pub mod selection;
+pub mod signals;
 pub mod ssh;
 pub mod ssh_config;
+pub mod summary;
+pub mod watching;
 
 pub use links::meant;
 
@@ -28,6 +37,8 @@ pub enum Verb {
     /// Fleet directories, also those of Hybrid Platforms Conductor
     #[command(subcommand)]
     Fleet(Directories),
+    /// Run commands on nodes
+    Run(Box<run::Run>),
     /// The nodes of a fleet and what is known of them, as a table
     Report(report::Report),
     /// How the nodes are reached, as a configuration of SSH
@@ -65,6 +76,7 @@ impl Verb {
         match self {
             Verb::Node(command) => command.run(app).await,
             Verb::Fleet(directories) => directories.run(app).await,
+            Verb::Run(run) => run.run(app).await,
             Verb::Report(report) => report.run(app).await,
             Verb::SshConfig(command) => command.run(app).await,
             Verb::Secret(command) => command.run(app).await,
@@ -72,8 +84,7 @@ impl Verb {
     }
 
     /// Has its own way with Ctrl-C.
-    #[allow(clippy::unused_self)] // verbs that have one come
     pub fn handles_signals(&self) -> bool {
-        false
+        matches!(self, Verb::Run(_))
     }
 }

@@ -9,6 +9,7 @@ pub mod nodetest;
 pub mod plan;
 pub mod resource;
 pub mod ruby;
+pub mod run;
 pub mod service;
 pub mod session;
 pub mod shell;

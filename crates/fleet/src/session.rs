@@ -18,6 +18,29 @@ pub enum Method {
     Doas,
 }
 
+impl Method {
+    /// Its program.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Sudo => "sudo",
+            Method::Su => "su",
+            Method::Doas => "doas",
+        }
+    }
+}
+
+impl std::str::FromStr for Method {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let known = [Method::Sudo, Method::Su, Method::Doas].into_iter().find(|m| m.as_str() == text);
+        known.ok_or_else(|| {
+            Error::new(base::Code::Invalid, format!("'{text}' is no way to become another user"))
+                .hint("known are sudo, su and doas")
+        })
+    }
+}
+
 /// Another user that a command runs as.
 #[derive(Clone, Debug)]
 pub struct Become {

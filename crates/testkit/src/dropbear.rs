@@ -131,9 +131,14 @@ async fn admit_user(dir: &Path, root: &Path) -> Result<Secret> {
     Ok(Secret::new(read(key)?))
 }
 
-/// The shared libraries of a program, the loader among them.
+/// The shared libraries of a program, the loader among them; none where it is linked statically.
 async fn libraries(program: &str) -> Result<Vec<String>> {
-    let said = run("ldd", &[program]).await?;
+    let said = match run("ldd", &[program]).await {
+        Err(e) if e.cause.as_deref().is_some_and(|why| why.contains("not a dynamic executable")) => {
+            return Ok(Vec::new());
+        }
+        said => said?,
+    };
     Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
 }
 

@@ -85,6 +85,21 @@ fn selectors_have_the_spellings_of_others() {
 }
 
 #[test]
+fn run_has_a_short_name_of_its_own_for_parallel() {
+    let cli = parse_line("hostler run --ssh_user root --all -p --project ci -c hostname").unwrap();
+    assert_eq!(cli.global.project.unwrap().as_str(), "ci");
+    assert_eq!(parse_line("hostler -p ci run --all -c a").unwrap().global.project.unwrap().as_str(), "ci");
+    for line in [
+        "run --all -c a --become root",
+        "run --all -c a --serial 0",
+        "run --forks 0 --all",
+        "run --timeout x",
+    ] {
+        assert_eq!(parse_line(&format!("hostler {line}")).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
 fn global_flags_may_stand_anywhere() {
     let cli = parse_line("hostler vm list -o json --project ci").unwrap();
     assert_eq!(cli.global.output, Format::Json);

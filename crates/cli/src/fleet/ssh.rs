@@ -1,9 +1,15 @@
-//! How nodes are reached by SSH: the same flags for every verb that connects.
+//! How nodes are reached: the same flags for every verb that connects.
 
-use crate::env;
-use clap::Args;
-use ssh::config::Files;
-use std::path::PathBuf;
+use super::directory::FleetDir;
+use crate::{Result, app::App, env, terminal};
+use clap::{Args, ValueEnum};
+use fleet::connector::{Connectors, Login, Ssh};
+use serde::Deserialize;
+use ssh::{DialOptions, HostKeyPolicy, config::Files};
+use std::{
+    io::{IsTerminal, stderr, stdin},
+    path::PathBuf,
+};
 
 /// How nodes are reached by SSH.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,6 +23,38 @@ pub struct SshArgs {
     ssh_user: Option<String>,
 }
 
+/// What happens to host keys that nobody knows. One that has changed is always refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeys {
+    /// They are refused
+    Strict,
+    /// They are kept at the first contact
+    FirstUse,
+}
+
+/// The flags of verbs that connect.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "SSH")]
+pub struct ConnectArgs {
+    /// Where and as whom
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// Host keys that nobody knows: refused, or kept at the first contact, which is usual on a terminal only
+    #[arg(long, value_name = "strict|first-use", hide_possible_values = true)]
+    host_keys: Option<HostKeys>,
+    /// Ask here for the password of the login
+    #[arg(long)]
+    ask_password: bool,
+}
+
+/// The section `ssh` of `hostler.yaml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    host_keys: Option<HostKeys>,
+}
+
 impl SshArgs {
     /// The configuration that counts, by the flag or by the environment.
     pub fn files(&self) -> Files {
@@ -25,8 +63,37 @@ impl SshArgs {
     }
 
     /// The user that was asked for, by the flag or by the environment.
-    #[allow(dead_code)] // for the verbs that come
     pub fn user(&self) -> Option<String> {
         self.ssh_user.clone().or_else(|| env::var("hpc_ssh_user"))
+    }
+}
+
+impl ConnectArgs {
+    /// The ways to the nodes of a fleet. Nothing is opened yet.
+    pub fn connectors(&self, app: &App, dir: &FleetDir) -> Result<Connectors> {
+        let section: Section = dir.file()?.section("ssh")?;
+        let ask = || terminal::password(app, "password of the login: ", "keys, or an SSH agent");
+        let password = self.ask_password.then(ask).transpose()?;
+        let options = DialOptions {
+            files: self.ssh.files(),
+            host_keys: self.host_keys.or(section.host_keys).or_else(usual).map(policy),
+            ..DialOptions::default()
+        };
+        let login = Login { user: self.ssh.user(), password };
+        let ssh = Ssh::new(env::surroundings(), options, login);
+        Ok(Connectors::new([Box::new(ssh) as _]))
+    }
+}
+
+/// Somebody who looks may be told of a new key; elsewhere the SSH configuration decides, which refuses it where it says
+/// nothing.
+fn usual() -> Option<HostKeys> {
+    (stdin().is_terminal() && stderr().is_terminal()).then_some(HostKeys::FirstUse)
+}
+
+fn policy(keys: HostKeys) -> HostKeyPolicy {
+    match keys {
+        HostKeys::Strict => HostKeyPolicy::Strict,
+        HostKeys::FirstUse => HostKeyPolicy::FirstUse,
     }
 }

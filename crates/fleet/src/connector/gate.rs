@@ -75,7 +75,7 @@ impl Gate {
 
     /// The error for an end before the shell was there.
     pub fn refused(&self) -> Error {
-        let (tool, user) = (self.tool(), &self.user);
+        let (tool, user) = (self.method.as_str(), &self.user);
         let said = String::from_utf8_lossy(&self.held).replace(QUESTION, "").trim().to_owned();
         if self.asked > 1 {
             return Error::new(Code::Forbidden, format!("{tool} does not take the password for '{user}'"))
@@ -99,14 +99,6 @@ impl Gate {
             return e.hint(format!("install {tool} on the node, or choose another way with --become-method"));
         }
         e
-    }
-
-    fn tool(&self) -> &'static str {
-        match self.method {
-            Method::Sudo => "sudo",
-            Method::Su => "su",
-            Method::Doas => "doas",
-        }
     }
 }
 

@@ -4,14 +4,16 @@ mod channel;
 mod drive;
 mod gate;
 mod local;
+pub mod metadata;
 mod program;
 mod ssh;
 #[cfg(test)]
 mod tests;
 
-pub use self::ssh::{Login, Ssh, target};
+pub use self::ssh::{Login, Ssh};
 pub use channel::{Channels, Event, Reader, Started, Writer};
 pub use local::Local;
+pub use metadata::target;
 
 use crate::session::{Command, Ended, Input, Session, Sink, Transport};
 use base::{Error, Result};

@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use inventory::Node;
+use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 /// What is kept of a node whose turn has not come. One that says more waits for its turn.
@@ -16,8 +17,8 @@ const MOST: usize = 64 << 10;
 const PIECE: usize = 64;
 
 /// Shows the first node that has not ended as it speaks, and keeps a little of those after it.
-pub struct Ordered<'a> {
-    screen: &'a dyn Screen,
+pub struct Ordered {
+    screen: Arc<dyn Screen>,
     /// Whether each node has a line above it.
     headers: bool,
     places: Vec<Mutex<Place>>,
@@ -57,10 +58,10 @@ impl Place {
     }
 }
 
-impl<'a> Ordered<'a> {
+impl Ordered {
     /// For so many nodes. With headers, a line with the name stands above the output of a node, and one that says what
     /// failed below it.
-    pub fn new(total: usize, screen: &'a dyn Screen, headers: bool) -> Self {
+    pub fn new(total: usize, screen: Arc<dyn Screen>, headers: bool) -> Self {
         let places = (0..total).map(|i| Mutex::new(Place { shown: i == 0, ..Place::default() })).collect();
         Ordered { screen, headers, places, turn: watch::Sender::new(0) }
     }
@@ -106,7 +107,7 @@ impl<'a> Ordered<'a> {
     }
 }
 
-impl Observer for Ordered<'_> {
+impl Observer for Ordered {
     fn event<'a>(&'a self, index: usize, node: &'a Node, event: Event<'a>) -> BoxFuture<'a, ()> {
         async move {
             match event {

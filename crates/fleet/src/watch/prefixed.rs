@@ -8,22 +8,23 @@ use crate::{
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use inventory::Node;
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// A longer line is shown in pieces.
 const LONGEST: usize = 8 << 10;
 
 /// Shows whole lines.
-pub struct Prefixed<'a> {
-    screen: &'a dyn Screen,
+pub struct Prefixed {
+    screen: Arc<dyn Screen>,
     width: usize,
     /// The beginnings of lines of each node, of its two outputs.
     begun: Vec<Mutex<[Vec<u8>; 2]>>,
 }
 
-impl<'a> Prefixed<'a> {
+impl Prefixed {
     /// For these nodes.
-    pub fn new(nodes: &[Node], screen: &'a dyn Screen) -> Self {
+    pub fn new(nodes: &[Node], screen: Arc<dyn Screen>) -> Self {
         let width = nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or(0);
         Prefixed { screen, width, begun: nodes.iter().map(|_| Mutex::default()).collect() }
     }
@@ -68,7 +69,7 @@ fn lines(prefix: &str, begun: &mut Vec<u8>, bytes: &[u8]) -> Bytes {
     shown.into()
 }
 
-impl Observer for Prefixed<'_> {
+impl Observer for Prefixed {
     fn event<'a>(&'a self, index: usize, node: &'a Node, event: Event<'a>) -> BoxFuture<'a, ()> {
         async move {
             match event {

@@ -1,11 +1,13 @@
 use super::*;
 use crate::{
-    engine::{Outcome, Status},
+    engine::{Event, Observer, Outcome, Status},
     session::Chunk,
 };
+use futures::future::{BoxFuture, FutureExt};
+use inventory::Node;
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Keeps what it is shown; may be slow.
 #[derive(Default)]
@@ -60,8 +62,8 @@ async fn finish(observer: &dyn Observer, index: usize, node: &Node, status: Stat
 
 #[tokio::test]
 async fn ordered_output_is_node_after_node() {
-    let (nodes, paper) = (nodes(&["a", "b", "c"]), Paper::default());
-    let ordered = Ordered::new(3, &paper, false);
+    let (nodes, paper) = (nodes(&["a", "b", "c"]), Arc::new(Paper::default()));
+    let ordered = Ordered::new(3, paper.clone(), false);
     ordered.event(1, &nodes[1], out("b1\n")).await;
     ordered.event(0, &nodes[0], out("a1\n")).await;
     assert_eq!(paper.text(), "a1\n");
@@ -79,8 +81,8 @@ async fn ordered_output_is_node_after_node() {
 
 #[tokio::test]
 async fn headers_say_whose_output_it_is_and_what_failed() {
-    let (nodes, paper) = (nodes(&["a", "b"]), Paper::default());
-    let ordered = Ordered::new(2, &paper, true);
+    let (nodes, paper) = (nodes(&["a", "b"]), Arc::new(Paper::default()));
+    let ordered = Ordered::new(2, paper.clone(), true);
     for (i, node) in nodes.iter().enumerate() {
         ordered.event(i, node, Event::Started).await;
         ordered.event(i, node, out("x\n")).await;
@@ -92,8 +94,8 @@ async fn headers_say_whose_output_it_is_and_what_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_with_much_to_say_waits_for_its_turn() {
-    let (nodes, paper) = (nodes(&["a", "b"]), Paper::default());
-    let ordered = Ordered::new(2, &paper, false);
+    let (nodes, paper) = (nodes(&["a", "b"]), Arc::new(Paper::default()));
+    let ordered = Ordered::new(2, paper.clone(), false);
     let talk = async {
         for _ in 0..10 {
             ordered.event(1, &nodes[1], out(&"x".repeat(16 << 10))).await;
@@ -110,8 +112,8 @@ async fn a_node_with_much_to_say_waits_for_its_turn() {
 
 #[tokio::test]
 async fn prefixed_lines_are_whole() {
-    let (nodes, paper) = (nodes(&["web1", "web10"]), Paper::default());
-    let prefixed = Prefixed::new(&nodes, &paper);
+    let (nodes, paper) = (nodes(&["web1", "web10"]), Arc::new(Paper::default()));
+    let prefixed = Prefixed::new(&nodes, paper.clone());
     prefixed.event(0, &nodes[0], out("one\ntw")).await;
     prefixed.event(1, &nodes[1], out("other\n")).await;
     prefixed.event(0, &nodes[0], err("oops")).await;
@@ -173,16 +175,13 @@ async fn the_keeper_keeps_beginnings_and_the_tally_counts() {
     let keeper = Keeper::new(3, 5);
     let seen = Mutex::new(Vec::new());
     let tally = Tally::new(3, |counts| seen.lock().push(counts));
-    let mut all = All::new();
-    all.add(&keeper);
-    all.add(&tally);
-    all.event(0, &nodes[0], Event::Started).await;
-    all.event(0, &nodes[0], out("123")).await;
-    all.event(0, &nodes[0], out("4567")).await;
-    all.event(0, &nodes[0], err("e\u{e9}")).await;
-    finish(&all, 0, &nodes[0], Status::Ok).await;
+    tally.event(0, &nodes[0], Event::Started).await;
+    keeper.event(0, &nodes[0], out("123")).await;
+    keeper.event(0, &nodes[0], out("4567")).await;
+    keeper.event(0, &nodes[0], err("e\u{e9}")).await;
+    finish(&tally, 0, &nodes[0], Status::Ok).await;
     let skipped = Outcome { attempts: 0, ..outcome(&nodes[1], Status::Skipped) };
-    all.event(1, &nodes[1], Event::Finished(&skipped)).await;
+    tally.event(1, &nodes[1], Event::Finished(&skipped)).await;
     let numbers: Vec<_> = seen.lock().iter().map(|c| (c.queue, c.processing, c.done)).collect();
     assert_eq!(numbers, [(2, 1, 0), (2, 0, 1), (1, 0, 2)]);
     let kept = keeper.into_kept();
@@ -200,8 +199,8 @@ proptest! {
         runtime.block_on(async {
             let names: Vec<String> = (0..sizes.len()).map(|i| format!("n{i}")).collect();
             let nodes = nodes(&names.iter().map(String::as_str).collect::<Vec<_>>());
-            let paper = Paper { delay: Duration::from_millis(slow), ..Paper::default() };
-            let ordered = Ordered::new(nodes.len(), &paper, false);
+            let paper = Arc::new(Paper { delay: Duration::from_millis(slow), ..Paper::default() });
+            let ordered = Ordered::new(nodes.len(), paper.clone(), false);
             let speak = |i: usize| {
                 let (ordered, nodes, sizes, delay) = (&ordered, &nodes, &sizes, delays[i]);
                 async move {

@@ -10,7 +10,10 @@ use fleet::{
     session::{Command, Ended, Output, Session},
 };
 use inventory::Node;
-use ssh::{DialOptions, Dialer, config::Files};
+use ssh::{
+    DialOptions,
+    config::{Files, Surroundings},
+};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use testkit::{dropbear::Dropbear, sshd::Sshd};
 
@@ -100,8 +103,8 @@ fn connectors() -> Connectors {
         connect_timeout: Duration::from_secs(5),
         ..DialOptions::default()
     };
-    let dialer = Dialer::new(&ssh::config::Surroundings::default(), options).unwrap();
-    Connectors::new([Box::new(Ssh { dialer, login: Login::default() }) as _])
+    let ssh = Ssh::new(Surroundings::default(), options, Login::default());
+    Connectors::new([Box::new(ssh) as _])
 }
 
 /// Runs a command to its end, within bounds.

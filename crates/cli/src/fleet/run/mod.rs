@@ -1,0 +1,240 @@
+//! `hostler run`: commands on nodes.
+
+mod preview;
+mod scripts;
+
+use super::{
+    directory::FleetDir,
+    identity::{self, BecomeArgs},
+    limits::LimitArgs,
+    secrets::SecretsArgs,
+    selection::SelectionArgs,
+    signals,
+    ssh::ConnectArgs,
+    summary,
+    watching::{Seen, WatchArgs},
+};
+use crate::{Result, app::App, env, failure::OK, parse};
+use ::secrets::{Redactor, Secrets};
+use base::{Error, Secret};
+use clap::Args;
+use fleet::{
+    engine::{Done, Engine, Interrupt, Outcome},
+    run::{Commands, Last, Step, junit},
+    watch::Kept,
+};
+use inventory::{Inventory, Node, Selector};
+use scripts::Scripts;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{path::PathBuf, time::Duration};
+
+/// What is kept of each output for `-o json`, and for JUnit.
+const KEPT_AS_DATA: usize = 64 << 10;
+const KEPT_IN_REPORTS: usize = 16 << 10;
+
+/// Run commands on nodes: at the same time on many, shown node after node. Several commands of a node run one after the
+/// other, and the first that fails is the last.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Ends with 0 if all went well everywhere, 8 if somewhere, 1 if nowhere, 130 if it was interrupted.\n\
+                        Examples:\n  hostler run --all --command hostname\n  \
+                        hostler run --node /web[1-5]$/ -c 'systemctl is-active nginx' --output-style prefix\n  \
+                        hostler run --node-service web --script check.py --parallel\n  \
+                        hostler run --rerun-failed -c hostname"
+)]
+pub struct Run {
+    /// What
+    #[command(flatten)]
+    scripts: Scripts,
+    /// A variable for the commands; without a value, ours. Repeat it for several
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
+    env: Vec<(String, Option<String>)>,
+    /// A variable whose value is a secret of the fleet
+    #[arg(long, value_name = "NAME=SECRET", value_parser = parse::pair)]
+    secret_env: Vec<(String, String)>,
+    /// How long each command may run on a node; then all that it started there is ended
+    #[arg(long, short = 't', value_name = "TIME", value_parser = parse::seconds)]
+    timeout: Option<u64>,
+    /// Show what would be run, and where; connect to nobody
+    #[arg(long, short = 's')]
+    show_commands: bool,
+    /// The nodes where the last run in this directory did not end well
+    #[arg(long)]
+    rerun_failed: bool,
+    /// Write a report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// How it is shown
+    #[command(flatten)]
+    watch: WatchArgs,
+    /// Which nodes
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// How many at once
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// As whom
+    #[command(flatten)]
+    other: BecomeArgs,
+    /// How nodes are reached
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Which secrets
+    #[command(flatten)]
+    secrets: SecretsArgs,
+    /// Where the fleet is
+    #[command(flatten)]
+    dir: FleetDir,
+}
+
+/// The answer as data.
+#[derive(Serialize)]
+struct Answer<'a> {
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    #[serde(flatten)]
+    said: &'a Kept,
+}
+
+impl Run {
+    pub async fn run(self, app: &App) -> Result {
+        if self.scripts.is_empty() {
+            return Err(Error::invalid("--command", "nothing is to be run")
+                .hint("give --command, --commands-file or --script")
+                .into());
+        }
+        let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
+        let nodes = self.nodes(&mut inventory).await?;
+        let lazy = self.secrets.lazy(&self.dir)?;
+        let secrets = if self.needs_secrets() { Some(lazy.get().await?) } else { None };
+        let steps = self.steps(secrets)?;
+        if self.show_commands {
+            preview::show(app, &nodes, &steps, &self.other)?;
+            return Ok(OK);
+        }
+        let done = self.all(app, &nodes, &steps, secrets).await?;
+        Ok(done)
+    }
+
+    async fn all(&self, app: &App, nodes: &[Node], steps: &[Step], secrets: Option<&Secrets>) -> Result {
+        let identity = self.other.identity(app, secrets)?;
+        let redactor = hidden(secrets, identity.password.as_ref())?;
+        let connectors = self.connect.connectors(app, &self.dir)?;
+        let job = Commands { connectors: &connectors, steps, identity };
+        let watch = self.watch.begin(app, "Executing actions", nodes, self.keep(app))?;
+        let interrupt = Interrupt::new();
+        let _signals = signals::listen(&app.printer, &interrupt)?;
+        let limits = self.limits.limits();
+        let engine = Engine { limits: &limits, interrupt: &interrupt, observer: &watch, redactor: &redactor };
+        let done: Vec<Done<()>> = engine.run(nodes, &job).await;
+        let seen = watch.finish().await;
+        let outcomes: Vec<&Outcome> = done.iter().map(|done| &done.outcome).collect();
+        Last::of(outcomes.iter().copied()).write(&self.state_file()?)?;
+        self.report(app, &outcomes, &seen)?;
+        summary::tell(app, &self.watch, &outcomes, &seen);
+        Ok(summary::exit_code(&outcomes, &seen, &interrupt))
+    }
+
+    fn report(&self, app: &App, outcomes: &[&Outcome], seen: &Seen) -> Result<()> {
+        if let Some(path) = &self.junit {
+            let written = std::fs::write(path, junit(outcomes, &seen.kept));
+            written.map_err(|e| Error::io(format_args!("write {}", path.display()), &e).at("--junit"))?;
+        }
+        if app.printer.format.is_data() {
+            let items = outcomes.iter().zip(&seen.kept).map(|(outcome, said)| Item { outcome, said });
+            app.printer.value(&Answer { items: items.collect() })?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, app: &App) -> usize {
+        match (app.printer.format.is_data(), &self.junit) {
+            (true, _) => KEPT_AS_DATA,
+            (false, Some(_)) => KEPT_IN_REPORTS,
+            (false, None) => 0,
+        }
+    }
+
+    fn needs_secrets(&self) -> bool {
+        !self.secret_env.is_empty() || self.other.needs_secrets() || !self.secrets.files.is_empty()
+    }
+
+    /// Those that are chosen; with `--rerun-failed` only those of the last run that were not well.
+    async fn nodes(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
+        if !self.rerun_failed {
+            return self.selection.choose(inventory).await;
+        }
+        let last = Last::read(&self.state_file()?)?.ok_or_else(|| {
+            Error::not_found("nothing is known of a run in this directory").at("--rerun-failed")
+        })?;
+        let mut selection = self.selection.clone();
+        let known = |name: &String| inventory.nodes.contains_key(name);
+        let again: Vec<Selector> = last.not_well.into_iter().filter(known).map(Selector::Node).collect();
+        if again.is_empty() && !selection.allow_empty {
+            return Err(Error::not_found("all nodes of the last run in this directory were well")
+                .at("--rerun-failed")
+                .hint("choose nodes by another selector, or give --allow-empty")
+                .into());
+        }
+        if selection.selection().include.is_empty() {
+            selection.nodes = again;
+            selection.allow_empty = true;
+        } else {
+            selection.limit.extend(again);
+        }
+        selection.choose(inventory).await
+    }
+
+    /// Where it is remembered which nodes of this fleet were not well.
+    fn state_file(&self) -> Result<PathBuf> {
+        let path = self.dir.path()?;
+        let path = path.canonicalize().unwrap_or(path);
+        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        Ok(env::state_dir("fleet")?.join("last-runs").join(format!("{}.json", hex::encode(&digest[..8]))))
+    }
+
+    fn steps(&self, secrets: Option<&Secrets>) -> Result<Vec<Step>> {
+        let variables = self.variables(secrets)?;
+        let mut steps = self.scripts.steps()?;
+        for step in &mut steps {
+            step.command.env.clone_from(&variables);
+            step.command.timeout = self.timeout.map(Duration::from_secs);
+        }
+        Ok(steps)
+    }
+
+    fn variables(&self, secrets: Option<&Secrets>) -> Result<Vec<(String, String)>> {
+        let mut variables = Vec::new();
+        for (name, value) in &self.env {
+            let value = value.clone().or_else(|| env::var(name));
+            variables.extend(value.map(|value| (name.clone(), value)));
+        }
+        for (name, secret) in &self.secret_env {
+            let value = identity::secret(secrets, secret, "--secret-env")?;
+            variables.push((name.clone(), value.expose_secret().to_owned()));
+        }
+        Ok(variables)
+    }
+}
+
+/// Hides the secrets that were read, and the password that was given.
+fn hidden(secrets: Option<&Secrets>, password: Option<&Secret>) -> Result<Redactor> {
+    Ok(match secrets {
+        Some(secrets) => secrets.redactor(password)?,
+        None => Redactor::new(password)?,
+    })
+}
+
+fn variable(text: &str) -> Result<(String, Option<String>), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() { Err("write NAME=VALUE, or NAME alone".into()) } else { Ok((name.to_owned(), value)) }
+}
