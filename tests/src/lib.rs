@@ -5,6 +5,7 @@
 
 mod cli;
 mod cluster;
+mod fleet;
 mod guest;
 mod http;
 mod process;
@@ -14,6 +15,7 @@ mod terminal;
 
 pub use cli::{Cli, Ran};
 pub use cluster::{Cluster, Layout, Setup};
+pub use fleet::Fleet;
 pub use guest::{guest_image, skip};
 pub use http::{Answer, Ask, Event, Events, Http};
 pub use process::{Process, alive, processes_under};

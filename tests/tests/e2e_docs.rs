@@ -134,6 +134,9 @@ echo data > x
 tar czf app.tar.gz x
 ssh-keygen -q -t ed25519 -N '' -f "$HOME/key"
 cp "$XDG_STATE_HOME/hostler/dev/admin.token" token
+echo 'platforms: [{name: lab, type: yaml, path: .}]' > hostler.yaml
+echo 'web1: {metadata: {local_node: true}, services: [web]}' > inventory.yaml
+printf '#!/usr/bin/python3\nprint("fine")\n' > check.py
 "#;
 
 /// What must be otherwise for an example to run here: words in it, and those to put in their place.

@@ -21,7 +21,7 @@ pub struct WatchArgs {
     pub parallel: bool,
     /// The project
     // As all commands have it, without the short name, which is wanted here.
-    #[arg(long, id = "project", value_name = "NAME", value_parser = parse::name, env = "HOSTLER_PROJECT", hide_env = true)]
+    #[arg(long, id = "project", help_heading = "Global options", value_name = "NAME", value_parser = parse::name, env = "HOSTLER_PROJECT", hide_env = true)]
     project: Option<base::Name>,
     /// Where --parallel writes NODE.stdout
     #[arg(long, value_name = "DIR", default_value = "run_logs")]

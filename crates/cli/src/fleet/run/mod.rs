@@ -39,9 +39,8 @@ const KEPT_IN_REPORTS: usize = 16 << 10;
 #[command(
     after_help = "Ends with 0 if all went well everywhere, 8 if somewhere, 1 if nowhere, 130 if it was interrupted.\n\
                         Examples:\n  hostler run --all --command hostname\n  \
-                        hostler run --node /web[1-5]$/ -c 'systemctl is-active nginx' --output-style prefix\n  \
-                        hostler run --node-service web --script check.py --parallel\n  \
-                        hostler run --rerun-failed -c hostname"
+                        hostler run --node '/web[1-5]$/' -c uptime -c 'df -h /' --output-style prefix\n  \
+                        hostler run --node-service web --script check.py --parallel"
 )]
 pub struct Run {
     /// What
