@@ -35,7 +35,9 @@ pub async fn measure(load: &Workload) -> Result<Outcome> {
     let before = store.revision();
     let data_dir = dir.path().join("state");
     rt::files::private_dir(&data_dir)?;
-    let controller = Controller::start(store, Options { data_dir }).await?;
+    // No operation with a fleet directory runs here.
+    let options = Options { data_dir, program: std::path::PathBuf::default() };
+    let controller = Controller::start(store, options).await?;
     let (rate, placed) = follow(&controller, before, load.requests.len()).await?;
     let exact = exact(&controller);
     drop(controller);
