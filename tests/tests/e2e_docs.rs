@@ -61,7 +61,9 @@ pages! {
         e2e_docs_identity "identity.md"
         e2e_docs_api "api.md"
         e2e_docs_operations "operations.md"
-        e2e_docs_cli "cli.md";
+        e2e_docs_cli "cli.md"
+        e2e_docs_fleet_secrets "fleet-secrets.md"
+        e2e_docs_fleet_tests "fleet-tests.md";
     qemu:
         qemu_docs_access "access.md"
         qemu_docs_images "images.md"

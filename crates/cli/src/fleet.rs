@@ -21,6 +21,7 @@ pub mod signals;
 pub mod ssh;
 pub mod ssh_config;
 pub mod summary;
+mod test;
 pub mod watching;
 
 pub use links::meant;
@@ -46,6 +47,8 @@ pub enum Verb {
     /// Secrets of a fleet: their names, never their values
     #[command(subcommand, visible_alias = "secrets")]
     Secret(secrets::Command),
+    /// Test nodes and their platforms
+    Test(Box<test::Test>),
 }
 
 /// Fleet directories.
@@ -80,6 +83,7 @@ impl Verb {
             Verb::Report(report) => report.run(app).await,
             Verb::SshConfig(command) => command.run(app).await,
             Verb::Secret(command) => command.run(app).await,
+            Verb::Test(test) => test.run(app).await,
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Rule {
     pub ignore_orphans: Vec<String>,
     /// How full disks may be.
     pub disk: Option<Disk>,
+    /// How long ago the last deployment may be, in days.
+    pub deployed_within: Option<u16>,
 }
 
 /// A mount. What is not given does not matter.

@@ -24,6 +24,8 @@ pub enum Kind {
     DiskSpace,
     /// No file belongs to a user or a group that does not exist.
     OrphanFiles,
+    /// The last deployment is not too long ago, and went well.
+    DeployFreshness,
     /// The history of a platform's repository is a line.
     LinearHistory,
     /// No two nodes have the same address.
@@ -32,7 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which results are shown.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Connection,
         Kind::Hostname,
         Kind::Ip,
@@ -42,6 +44,7 @@ impl Kind {
         Kind::Files,
         Kind::DiskSpace,
         Kind::OrphanFiles,
+        Kind::DeployFreshness,
         Kind::LinearHistory,
         Kind::UniqueAddresses,
     ];
@@ -58,6 +61,7 @@ impl Kind {
             Kind::Files => "files",
             Kind::DiskSpace => "disk_space",
             Kind::OrphanFiles => "orphan_files",
+            Kind::DeployFreshness => "deploy_freshness",
             Kind::LinearHistory => "linear_history",
             Kind::UniqueAddresses => "unique_addresses",
         }
@@ -75,6 +79,7 @@ impl Kind {
             Kind::Files => "files exist, no_files do not",
             Kind::DiskSpace => "no disk is fuller than disk.used_at_most percent",
             Kind::OrphanFiles => "every file belongs to a user and a group that exist",
+            Kind::DeployFreshness => "the last deployment went well, at most deployed_within days ago",
             Kind::LinearHistory => {
                 "the platform's repository had no merges that are not linear in six months"
             }

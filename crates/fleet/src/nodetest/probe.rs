@@ -1,7 +1,7 @@
 //! The small questions of all tests of a node, as one script, and the answers taken apart again.
 
-use super::{Kind, outcome::Found};
-use crate::session::{Command, Ended, Session};
+use super::{Kind, outcome::Found, runner::Way};
+use crate::session::{Command, Ended};
 use base::Result;
 use std::{fmt::Write as _, time::Duration};
 
@@ -39,10 +39,10 @@ impl Answer<'_> {
 ///
 /// # Errors
 /// The node was lost.
-pub async fn ask(session: &Session, probes: &[(Kind, Box<dyn Probe>)]) -> Result<Vec<Found>> {
+pub async fn ask(way: &Way, probes: &[(Kind, Box<dyn Probe>)]) -> Result<Vec<Found>> {
     let mark = format!("hostler-{}", rt::ids::uid());
     let command = Command { timeout: Some(PATIENCE), ..Command::sh(script(&mark, probes)) };
-    let output = session.output(command, MOST).await?;
+    let output = way.output(command, MOST).await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut answers = answers(&mark, &text);
     let missing = match output.ended {

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// How each test went.
-    pub tests: Vec<Outcome>,
+    pub items: Vec<Outcome>,
     /// How many went how.
     pub counts: Counts,
 }
@@ -42,13 +42,13 @@ impl Report {
                 Status::Skipped => &mut counts.skipped,
             } += 1;
         }
-        Report { tests, counts }
+        Report { items: tests, counts }
     }
 
     /// As JUnit XML: a suite for each subject. What is known to fail counts as skipped there, with its reason.
     pub fn junit(&self) -> String {
         let mut suites: Vec<Suite> = Vec::new();
-        for test in &self.tests {
+        for test in &self.items {
             let name = test.subject.to_string();
             let case = case(test, &name);
             match suites.last_mut().filter(|suite| suite.name == name) {

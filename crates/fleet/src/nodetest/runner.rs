@@ -13,9 +13,10 @@ use super::{
 use crate::{
     connector::{Connectors, Local, over},
     engine::{Engine, Failure, Interrupt, Job, Limits, Observer, Out},
-    session::{Command, Ended, Session},
+    run::Identity,
+    session::{Become, Command, Ended, Output, Session},
 };
-use base::{Error, Result, Secret};
+use base::{Error, Result};
 use futures::future::join_all;
 use inventory::{Inventory, Node};
 use rt::clock;
@@ -80,8 +81,8 @@ pub struct Runner<'a> {
     pub connectors: &'a Connectors,
     /// Read where a script needs one.
     pub secrets: &'a Lazy,
-    /// What else no result may show.
-    pub passwords: &'a [Secret],
+    /// As whom what is run on nodes is run.
+    pub identity: &'a Identity,
     /// How many nodes at once.
     pub limits: &'a Limits,
     /// Who may end it early.
@@ -114,9 +115,10 @@ impl Runner<'_> {
     }
 
     fn redactor(&self) -> Result<Redactor> {
+        let password = self.identity.password.as_ref();
         match self.secrets.if_read() {
-            Some(secrets) => secrets.redactor(self.passwords),
-            None => Redactor::new(self.passwords),
+            Some(secrets) => secrets.redactor(password),
+            None => Redactor::new(password),
         }
     }
 
@@ -181,6 +183,19 @@ impl Runner<'_> {
 /// Tests that are built in come first, in their own order.
 fn rank(test: &str) -> usize {
     Kind::ALL.iter().position(|kind| kind.as_str() == test).unwrap_or(Kind::ALL.len())
+}
+
+/// An open way to where something is run, and as whom.
+pub(super) struct Way {
+    session: Session,
+    user: Option<Become>,
+}
+
+impl Way {
+    /// As [`Session::output`].
+    pub(super) async fn output(&self, command: Command, most: usize) -> Result<Output> {
+        self.session.output(Command { r#become: self.user.clone(), ..command }, most).await
+    }
 }
 
 /// What is done for one node.
@@ -262,16 +277,21 @@ impl NodeTests<'_> {
             return Vec::new();
         }
         let begin = clock::now();
-        let session = match self.runner.connectors.connect(node).await {
-            Ok(session) => session,
+        let way = match self.connect(node).await {
+            Ok(way) => way,
             Err(e) => return self.unreachable(node, plan, &e, begin.elapsed()),
         };
         let scripts = plan.scripts.iter().filter(|s| s.on() == On::Node);
-        let scripts = join_all(scripts.map(|script| self.script(script, &session, node)));
+        let scripts = join_all(scripts.map(|script| self.script(script, &way, node)));
         let (mut outcomes, orphans, scripts) =
-            tokio::join!(probes(&session, node, plan), orphans(&session, node, plan), scripts);
+            tokio::join!(probes(&way, node, plan), orphans(&way, node, plan), scripts);
         outcomes.extend(orphans.into_iter().chain(scripts));
         outcomes
+    }
+
+    async fn connect(&self, node: &Node) -> Result<Way> {
+        let user = self.runner.identity.on(node)?;
+        Ok(Way { session: self.runner.connectors.connect(node).await?, user })
     }
 
     fn unreachable(&self, node: &Node, plan: &Plan<'_>, error: &Error, duration: Duration) -> Vec<Outcome> {
@@ -287,24 +307,24 @@ impl NodeTests<'_> {
     }
 
     async fn local(&self, node: &Node, plan: &Plan<'_>) -> Vec<Outcome> {
-        let here = over(Local);
+        let here = Way { session: over(Local), user: None };
         let scripts = plan.scripts.iter().filter(|s| s.on() == On::Controller);
         join_all(scripts.map(|script| self.script(script, &here, node))).await
     }
 
-    async fn script(&self, script: &Script, session: &Session, node: &Node) -> Outcome {
+    async fn script(&self, script: &Script, way: &Way, node: &Node) -> Outcome {
         let begin = clock::now();
-        let found = script.run(session, self.runner.dir, node, self.secrets).await;
+        let found = script.run(way, self.runner.dir, node, self.secrets).await;
         Outcome::new(&script.name, Subject::Node(node.name.clone()), found, begin.elapsed())
     }
 }
 
-async fn probes(session: &Session, node: &Node, plan: &Plan<'_>) -> Vec<Outcome> {
+async fn probes(way: &Way, node: &Node, plan: &Plan<'_>) -> Vec<Outcome> {
     if plan.probes.is_empty() {
         return Vec::new();
     }
     let begin = clock::now();
-    let found = match probe::ask(session, &plan.probes).await {
+    let found = match probe::ask(way, &plan.probes).await {
         Ok(found) => found,
         Err(e) => vec![e.into(); plan.probes.len()],
     };
@@ -314,11 +334,11 @@ async fn probes(session: &Session, node: &Node, plan: &Plan<'_>) -> Vec<Outcome>
     plan.probes.iter().zip(found).map(outcome).collect()
 }
 
-async fn orphans(session: &Session, node: &Node, plan: &Plan<'_>) -> Option<Outcome> {
+async fn orphans(way: &Way, node: &Node, plan: &Plan<'_>) -> Option<Outcome> {
     let orphans = plan.orphans.as_ref()?;
     let begin = clock::now();
     let command = Command { timeout: Some(FIND), ..Command::sh(orphans.script()) };
-    let found = match session.output(command, 1 << 20).await {
+    let found = match way.output(command, 1 << 20).await {
         Ok(output) => match output.ended {
             Ended::Code(code) => {
                 orphans.judge(&Answer { code, text: &String::from_utf8_lossy(&output.stdout) })

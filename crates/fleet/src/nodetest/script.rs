@@ -6,8 +6,9 @@
 use super::{
     declared::{On, ScriptRule, Where, a_minute},
     outcome::Found,
+    runner::Way,
 };
-use crate::session::{Command, Ended, Output, Session};
+use crate::session::{Command, Ended, Output};
 use base::{Error, Result};
 use inventory::{Inventory, Node};
 use secrets::Secrets;
@@ -128,16 +129,10 @@ impl Script {
         !self.rule.secrets.is_empty()
     }
 
-    /// Runs it for a node, in a session to where it runs.
-    pub(super) async fn run(
-        &self,
-        session: &Session,
-        dir: &Path,
-        node: &Node,
-        secrets: Option<&Secrets>,
-    ) -> Found {
+    /// Runs it for a node, on the way to where it runs.
+    pub(super) async fn run(&self, way: &Way, dir: &Path, node: &Node, secrets: Option<&Secrets>) -> Found {
         let ran = match self.command(dir, node, secrets) {
-            Ok(command) => session.output(command, MOST).await,
+            Ok(command) => way.output(command, MOST).await,
             Err(e) => return e.into(),
         };
         match ran {

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How full disks may be where nobody says it.
 const USED_AT_MOST: u8 = 90;
+/// How many days ago the last deployment may be where nobody says it: three months.
+const DEPLOYED_WITHIN: u16 = 93;
 
 /// What one node should be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Wanted {
     pub files: Both<String>,
     pub ignore_orphans: BTreeSet<String>,
     pub used_at_most: u8,
+    /// In days.
+    pub deployed_within: u16,
 }
 
 /// What must be there, and what must not.
@@ -53,6 +57,7 @@ impl Default for Wanted {
             files: Both::default(),
             ignore_orphans: BTreeSet::new(),
             used_at_most: USED_AT_MOST,
+            deployed_within: DEPLOYED_WITHIN,
         }
     }
 }
@@ -75,6 +80,7 @@ pub async fn of_all(declared: &Declared, inventory: &Inventory) -> Result<BTreeM
             if let Some(disk) = rule.disk {
                 wanted.used_at_most = disk.used_at_most;
             }
+            wanted.deployed_within = rule.deployed_within.unwrap_or(wanted.deployed_within);
         }
     }
     for (name, wanted) in &all {

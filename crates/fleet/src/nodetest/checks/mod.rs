@@ -3,6 +3,7 @@
 mod connection;
 mod disks;
 mod files;
+mod freshness;
 mod hostname;
 mod ip;
 mod listening;
@@ -26,6 +27,9 @@ pub fn probe(kind: Kind, node: &Node, wanted: &Wanted) -> Option<Box<dyn Probe>>
         Kind::LocalUsers if !wanted.users.is_empty() => Some(Box::new(users::Users(wanted.users.clone()))),
         Kind::Files if !wanted.files.is_empty() => Some(Box::new(Files::new(&wanted.files))),
         Kind::DiskSpace => Some(Box::new(disks::Disks { used_at_most: wanted.used_at_most })),
+        Kind::DeployFreshness if !node.services.is_empty() => {
+            Some(Box::new(freshness::Freshness { days: wanted.deployed_within, now: rt::clock::wall() }))
+        }
         Kind::Ports if !wanted.ports.is_empty() && ports::address(node).is_none() => {
             Some(Box::new(listening::Listening(wanted.ports.clone())))
         }
