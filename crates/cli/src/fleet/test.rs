@@ -14,7 +14,7 @@ use crate::{
 use base::Error;
 use clap::Args;
 use fleet::{
-    engine::Interrupt,
+    engine::{Blind, Interrupt, Observer},
     nodetest::{Chosen, Declared, Kind, Outcome, Report, Runner, Script, Status},
 };
 use serde::Serialize;
@@ -67,7 +67,8 @@ impl Test {
     pub async fn run(self, app: &App) -> Result {
         let dir = self.dir.path()?;
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
-        let nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        inventory.complete(&mut nodes, &["host_ip"]).await?;
         let declared: Declared = self.dir.file()?.section("tests")?;
         let scripts = Script::find(&dir, &declared.scripts, &inventory).await?;
         if self.list {
@@ -77,7 +78,8 @@ impl Test {
         let chosen = Chosen::named(&self.names()?, &scripts)?;
         let secrets = self.secrets.lazy(&self.dir)?;
         let read = if self.other.needs_secrets() { Some(secrets.get().await?) } else { None };
-        let (interrupt, bar) = (Interrupt::new(), Bar::new(app, "Run node tests", nodes.len()));
+        let interrupt = Interrupt::new();
+        let bar = app.printer.may_draw().then(|| Bar::new(app, "Run node tests", nodes.len()));
         let _signals = signals::listen(&app.printer, &interrupt)?;
         let runner = Runner {
             dir: &dir,
@@ -90,10 +92,10 @@ impl Test {
             secrets: &secrets,
             limits: &self.limits.limits(),
             interrupt: &interrupt,
-            observer: &bar.tally,
+            observer: bar.as_ref().map_or(&Blind as &dyn Observer, |bar| &bar.tally),
         };
         let report = runner.run(&chosen).await?;
-        bar.finish();
+        bar.iter().for_each(Bar::finish);
         self.show(app, &report)?;
         Ok(if interrupt.is_stopping() { INTERRUPTED } else { exit_code(&report) })
     }

@@ -19,7 +19,11 @@ pub struct Orphans {
 impl Probe for Orphans {
     fn script(&self) -> String {
         let paths = ALWAYS.into_iter().chain(self.ignored.iter().map(String::as_str));
-        let paths = paths.map(|path| format!("-path {}", ssh::quote(path.trim_end_matches('/'))));
+        let plain = |path: &str| match path.trim_end_matches('/') {
+            "" => "/".to_owned(),
+            path => path.to_owned(),
+        };
+        let paths = paths.map(|path| format!("-path {}", ssh::quote(&plain(path))));
         let kinds = REMOTE.iter().map(|kind| format!("-fstype {kind}"));
         let pruned: Vec<String> = paths.chain(kinds).collect();
         // BusyBox' find cannot look for them.
