@@ -5,9 +5,13 @@
 //! [`identity::BecomeArgs`], [`limits::LimitArgs`], [`watching::WatchArgs`].
 
 mod bar;
+mod check;
+mod deploy;
+mod deployment;
 pub mod directory;
 pub mod identity;
 mod import;
+mod last_deploys;
 pub mod limits;
 mod links;
 pub mod node;
@@ -16,6 +20,7 @@ pub mod report;
 mod run;
 pub mod screen;
 pub mod secrets;
+mod sections;
 pub mod selection;
 pub mod signals;
 pub mod ssh;
@@ -24,6 +29,7 @@ pub mod summary;
 mod test;
 pub mod watching;
 
+pub use check::plan_file;
 pub use links::meant;
 
 use crate::{Result, app::App, nouns};
@@ -40,6 +46,13 @@ pub enum Verb {
     Fleet(Directories),
     /// Run commands on nodes
     Run(Box<run::Run>),
+    /// What a deployment would change
+    #[command(visible_alias = "check-node")]
+    Check(Box<check::Check>),
+    /// Make nodes as their services say
+    Deploy(Box<deploy::Deploy>),
+    /// The newest deployment of each node, as a table
+    LastDeploys(Box<last_deploys::LastDeploys>),
     /// The nodes of a fleet and what is known of them, as a table
     Report(report::Report),
     /// How the nodes are reached, as a configuration of SSH
@@ -80,6 +93,9 @@ impl Verb {
             Verb::Node(command) => command.run(app).await,
             Verb::Fleet(directories) => directories.run(app).await,
             Verb::Run(run) => run.run(app).await,
+            Verb::Check(check) => check.run(app).await,
+            Verb::Deploy(deploy) => deploy.run(app).await,
+            Verb::LastDeploys(last) => last.run(app).await,
             Verb::Report(report) => report.run(app).await,
             Verb::SshConfig(command) => command.run(app).await,
             Verb::Secret(command) => command.run(app).await,
@@ -89,6 +105,6 @@ impl Verb {
 
     /// Has its own way with Ctrl-C.
     pub fn handles_signals(&self) -> bool {
-        matches!(self, Verb::Run(_))
+        matches!(self, Verb::Run(_) | Verb::Check(_) | Verb::Deploy(_))
     }
 }

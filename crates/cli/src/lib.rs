@@ -43,6 +43,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> 
         Some(Err(failure)) => return finish(&App::new(args::Global::default()), Err(failure)),
         None => args,
     };
+    let args = fleet::plan_file(args);
     match args::parse(args.iter().cloned()) {
         Ok(cli) => run(cli, daemons),
         Err(e) => misused(&args, &e),

@@ -2,14 +2,16 @@
 
 mod catalog;
 mod context;
+mod definition;
 mod file;
 pub(crate) mod order;
 mod render;
 mod step;
 mod text;
 
-pub use catalog::{Catalog, Definition};
+pub use catalog::{Catalog, Origin};
 pub use context::Shared;
+pub use definition::Definition;
 pub use file::{Needs, ServiceFile};
 pub use step::{Action, Ansible, InRuby, Retry, Script, Service, Step, Upload, Work};
 pub use text::{Renderer, Source, Text, environment};

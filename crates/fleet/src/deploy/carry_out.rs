@@ -128,8 +128,17 @@ impl<'a> Visit<'a, '_, '_> {
         true
     }
 
+    /// Writes into the history that a step begins.
+    fn note(&self, planned: &Planned<'_>) {
+        if let Some(journal) = self.request.journal {
+            let name = self.voice.redactor().text(&planned.step.name);
+            journal.step(&self.request.node.name, planned.service, &name);
+        }
+    }
+
     /// A step on the operator's machine.
     async fn on_operator(&mut self, planned: &Planned<'_>, check: bool) -> Result<(), Failure> {
+        self.note(planned);
         self.voice.enter(planned.service).await;
         let mut turn = Turn::default();
         let (sender, mut chunks) = mpsc::unbounded_channel();
@@ -277,6 +286,7 @@ impl<'a> Visit<'a, '_, '_> {
     }
 
     async fn begin(&mut self, planned: &Planned<'_>) {
+        self.note(planned);
         if self.request.work.handlers.iter().any(|h| std::ptr::eq(h, planned.step)) {
             self.voice.finish().await;
         } else {

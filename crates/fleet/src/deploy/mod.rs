@@ -2,14 +2,22 @@
 
 mod carry_out;
 mod in_ruby;
+mod job;
+mod last;
 mod node;
 mod operator;
+mod origin;
+mod prepare;
 mod settings;
 mod turn;
 mod voice;
 
+pub use job::{Deployment, Prepared, What};
+pub use last::LastLogs;
 pub use node::{Mode, Report, Request, run};
 pub use operator::{Operator, Playbooks};
+pub use origin::{Policies, repository};
+pub use prepare::{Fleet, Ready};
 pub use settings::Section;
 pub use voice::Voice;
 

@@ -3,7 +3,7 @@
 use super::{operator::Operator, turn, voice::Voice};
 use crate::{
     engine::{Failure, Status},
-    log::{Entry, Repository},
+    log::{Entry, Journal, Repository},
     plan::{self, Foretold, NodeDocument, Plan, Planned},
     resource::World,
     service::{Action, Script, Service, Step, Work},
@@ -18,6 +18,8 @@ use std::time::Duration;
 /// Whether anything may change.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
+    /// Nothing is done at all: the report says what would be.
+    Look,
     /// Nothing may, except by what user code does.
     Check,
     /// All that is planned is done; a plan that was made before must still hold.
@@ -47,6 +49,8 @@ pub struct Request<'a> {
     pub repositories: &'a [Repository],
     /// Who runs what does not run on the node.
     pub operator: Operator<'a>,
+    /// Where it is written down.
+    pub journal: Option<&'a Journal>,
 }
 
 /// How it went.
@@ -77,6 +81,7 @@ pub async fn run(request: Request<'_>, session: Session, voice: &mut Voice<'_>) 
     let shell = Shell::start(session.clone(), request.user.cloned(), request.author);
     let mut visit = Visit { request, session, shell, voice, report: Report::default(), user: String::new() };
     match request.mode {
+        Mode::Look => visit.look(None).await.map(|_| ()),
         Mode::Check => visit.check().await,
         Mode::Deploy(expected) => visit.deploy(expected).await,
     }?;

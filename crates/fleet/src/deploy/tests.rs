@@ -97,6 +97,7 @@ impl Rig {
             log_dir: logs.to_str(),
             repositories: &[],
             operator: Operator { ruby: Some(&bridge), ..Operator::default() },
+            journal: None,
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut sink = |chunk| match chunk {

@@ -90,6 +90,11 @@ impl Document {
 }
 
 impl NodeDocument {
+    /// Whether nothing would be done.
+    pub fn is_empty(&self) -> bool {
+        self.changes == 0 && self.unknown == 0 && self.handlers.is_empty()
+    }
+
     /// A plan without its secrets.
     pub fn new(plan: &Plan<'_>, redactor: &Redactor) -> Self {
         let steps = |all: &[Planned<'_>]| all.iter().map(|p| StepDocument::new(p, redactor)).collect();

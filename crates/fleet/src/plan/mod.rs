@@ -112,8 +112,7 @@ pub fn owed_name(handler: &str) -> String {
 /// # Errors
 /// Where something cannot become as it should be, at the place of its step.
 pub fn plan<'w>(work: &'w Work, mut world: World, observed: &[u8]) -> Result<Plan<'w>> {
-    let inputs =
-        serde_json::to_vec(work).map_err(|e| Error::internal("cannot write down the work").because(e))?;
+    let inputs = inputs(work)?;
     tools(work, &world)?;
     let total: usize = work.services.iter().map(|s| s.steps.len()).sum();
     let (mut steps, mut notified) = (Vec::with_capacity(total), BTreeSet::new());
@@ -136,8 +135,14 @@ pub fn plan<'w>(work: &'w Work, mut world: World, observed: &[u8]) -> Result<Pla
         }
         steps.push(planned);
     }
-    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
-    Ok(Plan { steps, handlers, inputs: digest(&inputs), observed: digest(observed) })
+    Ok(Plan { steps, handlers, inputs, observed: hex::encode(Sha256::digest(observed)) })
+}
+
+/// The digest of all that should be.
+pub fn inputs(work: &Work) -> Result<String> {
+    let text =
+        serde_json::to_vec(work).map_err(|e| Error::internal("cannot write down the work").because(e))?;
+    Ok(hex::encode(Sha256::digest(text)))
 }
 
 fn explain(error: Error, service: &str, step: &Step) -> Error {

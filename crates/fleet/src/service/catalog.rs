@@ -1,81 +1,29 @@
 //! Which services there are, and in which order a node gets its own.
 
-use super::{
-    file::ServiceFile,
-    step::{InRuby, Work},
-    text::{Source, environment},
-};
+use super::{definition::Definition, step::Work};
 use base::{Error, Result};
-use inventory::{Inventory, Node, document};
-use minijinja::{Environment, Value};
+use inventory::{Inventory, Node};
+use minijinja::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// A service, read from its file.
-#[derive(Debug)]
-pub struct Definition {
-    /// Its name.
+/// A directory with services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its name: that of the platform, or of the fleet directory.
     pub name: String,
-    /// Its file, as it is written.
-    pub file: ServiceFile,
-    /// Where it is a `service_NAME.rb` instead, what is known of that.
-    pub(super) ruby: Option<InRuby>,
-    pub(super) source: Source,
-    pub(super) environment: Environment<'static>,
-}
-
-impl Definition {
-    /// Reads a `service.yaml`. What can be wrong without a node is found here.
-    pub fn read(name: &str, path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
-        let file: ServiceFile = document::parse(path, &text)?;
-        let source = Source { path: path.to_owned(), text };
-        let handlers = file.handlers.0.iter().map(|(_, step)| step);
-        for step in file.steps.iter().chain(&file.check).chain(&file.deploy).chain(handlers) {
-            step.value.does().map_err(|e| e.at(source.place(step.referenced)))?;
-        }
-        if !file.steps.is_empty() && !file.deploy.is_empty() {
-            let place = source.place(file.deploy[0].referenced);
-            return Err(Error::invalid(place, "a service has either steps or deploy")
-                .hint("put all of them under `steps`"));
-        }
-        let environment = environment(source.dir());
-        Ok(Definition { name: name.to_owned(), file, ruby: None, source, environment })
-    }
-}
-
-impl Definition {
-    /// Takes a `service_NAME.rb` as it is. What is wrong in it shows when it is evaluated.
-    fn in_ruby(name: &str, platform: &str, path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::io(format_args!("read {}", path.display()), &e))?;
-        let source = Source { path: path.to_owned(), text: String::new() };
-        let ruby = InRuby {
-            platform: platform.to_owned(),
-            directory: source.dir().to_owned(),
-            name: name.to_owned(),
-            text,
-        };
-        let environment = environment(source.dir());
-        Ok(Definition {
-            name: name.to_owned(),
-            file: ServiceFile::default(),
-            ruby: Some(ruby),
-            source,
-            environment,
-        })
-    }
+    /// Where it is.
+    pub dir: PathBuf,
 }
 
 /// The services of a fleet.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    /// Directories with `services`, by platform; `None` is the fleet directory.
-    dirs: Vec<(Option<String>, PathBuf)>,
+    /// The fleet directory, then those of the platforms.
+    origins: Vec<Origin>,
     known: BTreeMap<PathBuf, Arc<Definition>>,
 }
 
@@ -89,18 +37,20 @@ impl Catalog {
         inventory: &Inventory,
         nodes: impl IntoIterator<Item = &'a Node>,
     ) -> Result<Self> {
-        let platforms = inventory.platforms.values();
-        let own =
-            platforms.filter_map(|p| Some((Some(p.name.clone()), p.path.clone().filter(|p| p.is_dir())?)));
-        let dirs = std::iter::once((None, fleet_dir.to_owned())).chain(own).collect();
-        let mut catalog = Catalog { dirs, known: BTreeMap::new() };
+        let name = fleet_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let own = inventory.platforms.values().filter_map(|platform| {
+            let dir = platform.path.clone().filter(|path| path.is_dir())?;
+            Some(Origin { name: platform.name.clone(), dir })
+        });
+        let origins = std::iter::once(Origin { name, dir: fleet_dir.to_owned() }).chain(own).collect();
+        let mut catalog = Catalog { origins, known: BTreeMap::new() };
         for node in nodes {
             for service in &node.services {
-                let (platform, path) = path(&catalog.dirs, node, service)?;
+                let (origin, path) = find(&catalog.origins, node, service)?;
                 if let Entry::Vacant(new) = catalog.known.entry(path) {
                     let definition = match new.key().extension() {
                         Some(extension) if extension == "rb" => {
-                            Definition::in_ruby(service, platform, new.key())?
+                            Definition::in_ruby(service, &origin.name, new.key())?
                         }
                         _ => Definition::read(service, new.key())?,
                     };
@@ -115,22 +65,30 @@ impl Catalog {
     ///
     /// # Errors
     /// [`base::Code::Invalid`] where services need each other.
-    pub fn of(&self, node: &Node) -> Result<Vec<Arc<Definition>>> {
-        let found = node.services.iter().map(|s| Ok(self.known.get(&path(&self.dirs, node, s)?.1).cloned()));
-        let all: Vec<Arc<Definition>> = found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        let needs = |d: &Arc<Definition>| d.file.needs.services.clone();
-        let order = super::order::sorted(all.iter().map(|d| (d.name.as_str(), needs(d))));
-        let order = order.map_err(|cycle| {
+    pub fn of(&self, node: &Node) -> Result<Vec<(&Origin, &Arc<Definition>)>> {
+        let mut all = Vec::with_capacity(node.services.len());
+        for service in &node.services {
+            let (origin, path) = find(&self.origins, node, service)?;
+            all.extend(self.known.get(&path).map(|definition| (origin, definition)));
+        }
+        let needs = all.iter().map(|(_, d)| (d.name.as_str(), d.file.needs.services.clone()));
+        let order = super::order::sorted(needs).map_err(|cycle| {
             Error::new(base::Code::Invalid, format!("these services need each other: {cycle}"))
                 .hint("take one of them out of `needs`")
         })?;
-        Ok(order.into_iter().map(|i| Arc::clone(&all[i])).collect())
+        Ok(order.into_iter().map(|i| all[i]).collect())
+    }
+
+    /// Services whose nodes come before a node, because one of its services needs that.
+    pub fn nodes_with(&self, node: &Node) -> Result<BTreeSet<String>> {
+        let of = self.of(node)?.into_iter();
+        Ok(of.flat_map(|(_, definition)| definition.file.needs.nodes_with.clone()).collect())
     }
 
     /// All that is done on a node. `context` is what names mean there.
     pub fn work(&self, node: &Node, context: &Value) -> Result<Work> {
         let mut work = Work::default();
-        for definition in self.of(node)? {
+        for (_, definition) in self.of(node)? {
             let (service, handlers) = definition.render(context)?;
             work.services.push(service);
             work.handlers.extend(handlers);
@@ -140,24 +98,16 @@ impl Catalog {
     }
 }
 
-/// The file of a node's service: of its own platform, else of the fleet directory, else of another platform; and the name
-/// of that platform.
-fn path<'a>(dirs: &'a [(Option<String>, PathBuf)], node: &Node, service: &str) -> Result<(&'a str, PathBuf)> {
-    let rank = |platform: &Option<String>| match platform {
-        Some(name) if *name == node.platform => 0,
-        None => 1,
-        Some(_) => 2,
-    };
-    let mut dirs: Vec<_> = dirs.iter().collect();
-    dirs.sort_by_key(|(platform, _)| rank(platform));
+/// The file of a node's service: of its own platform, else of the fleet directory, else of another platform.
+fn find<'a>(origins: &'a [Origin], node: &Node, service: &str) -> Result<(&'a Origin, PathBuf)> {
     let plain = !service.is_empty() && !service.contains(['/', '\0']) && service != "..";
-    let paths = dirs.iter().flat_map(|(platform, dir)| {
-        let platform = platform.as_deref().unwrap_or_default();
-        let native = dir.join("services").join(service).join("service.yaml");
-        let in_ruby = dir.join(format!("service_{service}.rb"));
-        [(platform, native), (platform, in_ruby)]
+    let own = origins.iter().skip(1).filter(|o| o.name == node.platform);
+    let files = own.chain(origins).flat_map(|origin| {
+        let native = origin.dir.join("services").join(service).join("service.yaml");
+        let in_ruby = origin.dir.join(format!("service_{service}.rb"));
+        [(origin, native), (origin, in_ruby)]
     });
-    paths.filter(|_| plain).find(|(_, path)| path.is_file()).ok_or_else(|| {
+    files.filter(|_| plain).find(|(_, path)| path.is_file()).ok_or_else(|| {
         Error::not_found(format!("nothing says what the service '{service}' is"))
             .because(format!("the node {} has it", node.name))
             .hint(format!("write services/{service}/service.yaml in the fleet directory or in its platform"))

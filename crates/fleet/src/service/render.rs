@@ -1,7 +1,7 @@
 //! From a service file to the steps of one node.
 
 use super::{
-    Definition,
+    definition::Definition,
     file::{AnsibleSpec, CopySpec, Does, FileSpec, ForEach, ScriptSpec, StepFile, TextOr, UnitSpec},
     step::{Action, Ansible, Retry, Script, Service, Step},
     text::{Renderer, Text},

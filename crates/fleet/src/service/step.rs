@@ -18,7 +18,8 @@ pub struct Work {
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// What a check runs besides comparing: user code.
+    /// What a check runs besides comparing: user code. It is no part of what should be.
+    #[serde(skip)]
     pub check: Vec<Step>,
     /// What should be.
     pub steps: Vec<Step>,

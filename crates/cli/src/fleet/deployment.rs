@@ -1,0 +1,249 @@
+//! What checks and deployments share: their flags, and how they go over the nodes.
+
+use super::{
+    directory::FleetDir,
+    identity::BecomeArgs,
+    limits::LimitArgs,
+    secrets::SecretsArgs,
+    selection::SelectionArgs,
+    signals,
+    ssh::ConnectArgs,
+    watching::{Seen, WatchArgs},
+};
+use crate::{Result, app::App, env};
+use ::secrets::{Redactor, Secrets};
+use base::Error;
+use clap::Args;
+use fleet::{
+    deploy::{Deployment, Fleet, LastLogs, Operator, Ready, Report, What},
+    engine::{Blind, Done, Engine, Interrupt, Limits, Observer},
+    log::{Entry, Journal},
+    plan::Document,
+    ruby::{Bridge, Known, Options},
+    run::Identity,
+};
+use inventory::{FleetFile, Inventory, Node, Selector};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How long a deployment waits for another one, where nothing else is said.
+const LOCK_TIMEOUT: u64 = 600;
+
+/// The flags of checks and deployments.
+#[derive(Args, Debug)]
+pub struct DeploymentArgs {
+    /// How it is shown
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// Which nodes
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// How many at once
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// As whom
+    #[command(flatten)]
+    pub other: BecomeArgs,
+    /// How nodes are reached
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// Which secrets
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
+    /// Where the fleet is
+    #[command(flatten)]
+    pub dir: FleetDir,
+}
+
+/// A fleet with some of its nodes chosen.
+pub struct Chosen {
+    dir: PathBuf,
+    file: FleetFile,
+    inventory: Inventory,
+    nodes: Vec<Node>,
+    secrets: Secrets,
+    ruby: Bridge,
+    identity: Identity,
+}
+
+/// How it went over all nodes.
+#[derive(Debug, Default)]
+pub struct Went {
+    /// How it went on each node.
+    pub done: Vec<Done<Report>>,
+    /// What is left of watching.
+    pub seen: Seen,
+}
+
+impl DeploymentArgs {
+    /// Reads the fleet and chooses the nodes: those of a plan, where there is one and nothing else is said.
+    pub async fn choose(&self, app: &App, plan: Option<&Document>) -> Result<Chosen> {
+        match plan {
+            Some(plan) if self.selection.selection().include.is_empty() => {
+                let nodes = plan.nodes.keys().cloned().map(Selector::Node).collect();
+                self.chosen(app, &SelectionArgs { nodes, ..self.selection.clone() }).await
+            }
+            _ => self.chosen(app, &self.selection).await,
+        }
+    }
+
+    async fn chosen(&self, app: &App, selection: &SelectionArgs) -> Result<Chosen> {
+        let dir = self.dir.path()?;
+        let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
+        let nodes = selection.choose(&mut inventory).await?;
+        let secrets = self.secrets.lazy(&self.dir)?.get().await?.clone();
+        let identity = self.other.identity(app, Some(&secrets))?;
+        let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
+        Ok(Chosen { file: self.dir.file()?, dir, inventory, nodes, secrets, ruby, identity })
+    }
+
+    /// Goes over the nodes. Nothing is shown with [`What::Look`].
+    pub async fn go(
+        &self,
+        app: &App,
+        chosen: &Chosen,
+        ready: Ready,
+        what: What,
+        interrupt: &Interrupt,
+    ) -> Result<Went> {
+        let redactor = chosen.redactor()?;
+        let connectors = self.connect.connectors(app, &self.dir)?;
+        let author = author();
+        let journal = match what {
+            What::Deploy => Some(self.journal(app, &author, &ready.nodes)?),
+            _ => None,
+        };
+        let ends: BTreeMap<String, watch::Sender<Option<bool>>> =
+            ready.nodes.iter().map(|n| (n.name.clone(), watch::Sender::new(None))).collect();
+        let job = Deployment {
+            connectors: &connectors,
+            identity: chosen.identity.clone(),
+            nodes: ready.work,
+            what,
+            author,
+            lock_timeout: Duration::from_secs(ready.settings.lock_timeout.unwrap_or(LOCK_TIMEOUT)),
+            redactor: redactor.clone(),
+            operator: Operator { ruby: Some(&chosen.ruby), ansible: None },
+            journal: journal.as_ref(),
+            ends,
+        };
+        let limits = self.limits.limits();
+        if what == What::Look {
+            let done = engine(&limits, interrupt, &Blind, &redactor).run(&ready.nodes, &job).await;
+            return Ok(Went { done, seen: Seen::default() });
+        }
+        let watch = self.watch.begin(app, "Executing actions", &ready.nodes, 0)?;
+        let done = engine(&limits, interrupt, &watch, &redactor).run(&ready.nodes, &job).await;
+        let seen = watch.finish().await;
+        if let Some(journal) = &journal {
+            journal.end();
+        }
+        Ok(Went { done, seen })
+    }
+
+    /// The newest log of each chosen node, of all where none is chosen; at most so many at once as the flags say.
+    pub async fn last_logs(&self, app: &App, chosen: &Chosen) -> Result<Vec<Done<Option<Entry>>>> {
+        let connectors = self.connect.connectors(app, &self.dir)?;
+        let logs = LastLogs {
+            connectors: &connectors,
+            identity: chosen.identity.clone(),
+            log_dirs: chosen.fleet().log_dirs(&chosen.nodes)?,
+            whole: false,
+        };
+        let (limits, interrupt) = (self.limits.limits(), Interrupt::new());
+        let redactor = chosen.redactor()?;
+        Ok(engine(&limits, &interrupt, &Blind, &redactor).run(&chosen.nodes, &logs).await)
+    }
+
+    /// The same, but all nodes where none is chosen.
+    pub async fn choose_or_all(&self, app: &App) -> Result<Chosen> {
+        let all = self.selection.selection().include.is_empty();
+        let selection = SelectionArgs { all: all || self.selection.all, ..self.selection.clone() };
+        self.chosen(app, &selection).await
+    }
+
+    /// Begins the local history of a deployment, and says what became of the one before if it was cut off.
+    fn journal(&self, app: &App, author: &str, nodes: &[Node]) -> Result<Journal> {
+        let dir = history(&self.dir.path()?)?;
+        if let Some(cut) = fleet::log::cut_off(&dir) {
+            let open: Vec<String> = cut
+                .open
+                .iter()
+                .map(|(node, step)| match step {
+                    Some(step) => format!("{node} (at {step})"),
+                    None => node.clone(),
+                })
+                .collect();
+            let date = cut.date.strftime("%Y-%m-%d %H:%M:%S");
+            app.printer.note(&format!(
+                "the deployment of {date} UTC by {} was cut off; not ended there: {}",
+                cut.author,
+                if open.is_empty() { "nothing".into() } else { open.join(", ") }
+            ));
+        }
+        Ok(Journal::begin(&dir, author, nodes.iter().map(|n| n.name.clone()).collect())?)
+    }
+
+    /// Listens for Ctrl-C.
+    pub fn interrupt(app: &App) -> Result<(Interrupt, rt::task::Task<()>)> {
+        let interrupt = Interrupt::new();
+        let listening = signals::listen(&app.printer, &interrupt)?;
+        Ok((interrupt, listening))
+    }
+}
+
+fn engine<'a>(
+    limits: &'a Limits,
+    interrupt: &'a Interrupt,
+    observer: &'a dyn Observer,
+    redactor: &'a Redactor,
+) -> Engine<'a> {
+    Engine { limits, interrupt, observer, redactor }
+}
+
+impl Chosen {
+    /// What is done on the nodes; with `check`, for a check.
+    pub async fn prepare(&self, check: bool) -> Result<Ready> {
+        Ok(self.fleet().prepare(&self.nodes, check).await?)
+    }
+
+    /// How many nodes were chosen that have no services.
+    pub fn idle(&self) -> usize {
+        self.nodes.iter().filter(|n| n.services.is_empty()).count()
+    }
+
+    /// The fleet, as preparing takes it.
+    fn fleet(&self) -> Fleet<'_> {
+        Fleet { dir: &self.dir, file: &self.file, inventory: &self.inventory, secrets: &self.secrets }
+    }
+
+    fn redactor(&self) -> Result<Redactor> {
+        Ok(self.secrets.redactor(&self.identity.password)?)
+    }
+}
+
+/// Who deploys: the user and the machine.
+fn author() -> String {
+    let user = env::var("USER").or_else(|| env::var("LOGNAME")).unwrap_or_else(|| "somebody".into());
+    format!("{user}@{}", rt::host::hostname())
+}
+
+/// Where the deployments of a fleet directory are remembered.
+pub fn history(dir: &Path) -> Result<PathBuf> {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    Ok(env::state_dir("fleet")?.join("deployments").join(hex::encode(&digest[..8])))
+}
+
+/// Reads a plan.
+pub fn read_plan(path: &Path) -> Result<Document> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::io(format_args!("read {}", path.display()), &e).at("--plan"))?;
+    Ok(Document::read(&text).map_err(|e| e.at("--plan"))?)
+}
