@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 use russh::keys::{
     PrivateKey,
     agent::{
+        Constraint,
         client::AgentClient,
         server::{Agent, MessageType, serve as serve_agent},
     },
@@ -49,7 +50,8 @@ pub fn serve(socket: &Path, keys: Vec<KeyPair>, uses: mpsc::Sender<String>) -> R
         let loading = async {
             let mut client = AgentClient::connect(ours);
             for key in &keys {
-                if let Err(e) = client.add_identity(&key.private(), &[]).await {
+                // To be confirmed each time: that is where uses are told.
+                if let Err(e) = client.add_identity(&key.private(), &[Constraint::Confirm]).await {
                     tracing::error!(error = %e, "a key could not be given to the agent");
                 }
             }

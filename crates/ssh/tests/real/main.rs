@@ -5,6 +5,7 @@
 mod connect;
 mod exec;
 mod files;
+mod key_agent;
 
 use ssh::{Auth, Connection, HostKeyCheck, KeyPair, Options};
 use testkit::sshd::Sshd;
