@@ -15,3 +15,4 @@ mod sandbox;
 pub use broker::{Broker, Overseer, Reach};
 pub use policy::Policy;
 pub use sandbox::{BROKER, HOME, Limits, PROGRAM, SOCKETS, Sandbox, WORK};
+pub use sandbox::{open_dir, remove_dir};

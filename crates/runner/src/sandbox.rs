@@ -4,7 +4,7 @@
 use base::{ByteSize, Error, Result};
 use std::{
     fs,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -66,6 +66,34 @@ pub struct Sandbox {
     decoy_of: PathBuf,
 }
 
+/// Makes a directory that everybody may go through and only we write in.
+///
+/// # Errors
+/// [`base::Code::Conflict`] where somebody else has made it.
+pub fn open_dir(path: &Path) -> Result<()> {
+    let doing = |e: std::io::Error| Error::io(format_args!("make the directory {}", path.display()), &e);
+    match fs::DirBuilder::new().mode(0o711).create(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => made.map_err(doing)?,
+    }
+    let there = fs::symlink_metadata(path).map_err(doing)?;
+    if !there.is_dir() || there.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Error::conflict(format!("{} belongs to somebody else", path.display()))
+            .hint("remove it, then try again"));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(doing)
+}
+
+/// Removes a directory with all that is in it, where there is one.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format_args!("remove {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Sandbox {
     /// Whether this host can keep code of others apart.
     ///
@@ -110,6 +138,7 @@ impl Sandbox {
     /// `state` is the controller's state directory, for the decoy.
     pub fn create(base: &Path, name: &str, number: u32, program: &Path, state: &Path) -> Result<Self> {
         let user = FIRST_USER + number % USERS;
+        open_dir(base)?;
         let dir = base.join(name);
         let make = |path: &Path, mode: u32| {
             fs::DirBuilder::new()
@@ -120,7 +149,6 @@ impl Sandbox {
         };
         let own = |path: &Path| std::os::unix::fs::chown(path, Some(user), Some(user));
         let made = (|| {
-            make(base, 0o711)?;
             make(&dir, 0o711)?;
             for (part, mode) in
                 [("work", 0o700), ("work/home", 0o700), ("work/home/.ssh", 0o700), ("sockets", 0o711)]

@@ -51,7 +51,7 @@ const TICK: Duration = Duration::from_secs(5);
 /// Runs what is asked for until the process ends.
 pub(crate) async fn run(runs: Runs) {
     runs.end_interrupted().await;
-    let place = Arc::new(Place::new());
+    let place = Arc::new(Place::of(&runs.data_dir));
     let running = rt::task::Group::new();
     let mut begun: HashSet<Uid> = HashSet::new();
     let mut checks = Checks::default();

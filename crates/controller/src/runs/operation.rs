@@ -8,7 +8,10 @@ use api::{
 use base::{Error, Name, Result, Secret};
 use runner::{Broker, HOME, Limits, PROGRAM, Policy, SOCKETS, Sandbox};
 use secrets::{Redacted, Redactor};
+use sha2::{Digest, Sha256};
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
@@ -16,26 +19,50 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
-use tokio::{io::AsyncReadExt, process::Command};
+use tokio::{io::AsyncReadExt, process::Command, sync::OnceCell};
 
-/// Where sandboxes have their directories: their users must be able to go there, and nobody else must be able to make it.
+/// Where the sandboxes of all controllers of this host have their directories: their users must be able to go there.
 const BASE: &str = "/var/tmp/hostler-sandboxes";
 /// The largest report that is kept with the operation; a larger one is in its log.
 const LARGEST_REPORT: usize = 256 * 1024;
 /// Where the directory is, inside.
 const DIRECTORY: &str = "/work/fleet";
 
-/// Where sandboxes are made, and how they are told apart.
+/// Where one controller's sandboxes are made, and how they are told apart.
 pub(super) struct Place {
-    base: PathBuf,
+    dir: PathBuf,
+    /// A copy of this program that a sandbox's user can reach.
+    program: OnceCell<PathBuf>,
     next: AtomicU32,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    /// The place of the controller with this state directory. What an earlier process left there goes with the first
+    /// sandbox: its processes have died with it.
+    pub(super) fn of(data_dir: &Path) -> Self {
+        let name = hex::encode(&Sha256::digest(data_dir.as_os_str().as_encoded_bytes())[..8]);
         // Several controllers may share a host: each begins somewhere else.
         let first = u32::from_le_bytes(rt::ids::random_bytes());
-        Place { base: PathBuf::from(BASE), next: AtomicU32::new(first) }
+        Place { dir: Path::new(BASE).join(name), program: OnceCell::new(), next: AtomicU32::new(first) }
+    }
+
+    /// The copy of this program, made with the directories on the first call.
+    async fn program(&self, original: &Path) -> Result<PathBuf> {
+        let make = async {
+            let (dir, original) = (self.dir.clone(), original.to_owned());
+            rt::task::blocking(move || {
+                runner::open_dir(Path::new(BASE))?;
+                runner::remove_dir(&dir)?;
+                runner::open_dir(&dir)?;
+                let copy = dir.join("program");
+                let copied = std::fs::copy(&original, &copy)
+                    .and_then(|_| std::fs::set_permissions(&copy, Permissions::from_mode(0o755)));
+                copied.map_err(|e| Error::io(format_args!("copy {}", original.display()), &e))?;
+                Ok(copy)
+            })
+            .await?
+        };
+        self.program.get_or_try_init(|| make).await.cloned()
     }
 }
 
@@ -88,7 +115,8 @@ impl Runs {
         let mut log = self.logs.begin(operation.metadata.uid, limits.output.bytes())?;
         let work = async {
             self.at_step(operation.metadata.uid, 0).await?;
-            let ready = self.prepare(place, operation, input, limits)?;
+            let program = place.program(&self.program).await?;
+            let ready = self.prepare(place, &program, operation, input, limits)?;
             self.fetch(&ready, input, &mut log).await?;
             self.at_step(operation.metadata.uid, 1).await?;
             self.run_verb(&ready, input, &mut log).await
@@ -99,6 +127,7 @@ impl Runs {
     fn prepare(
         &self,
         place: &Place,
+        program: &Path,
         operation: &Operation,
         input: &FleetInput,
         limits: Limits,
@@ -112,7 +141,7 @@ impl Runs {
             .ok_or_else(|| Error::not_found(format!("the fleet directory '{}' is gone", input.fleet)))?;
         let number = place.next.fetch_add(1, Ordering::Relaxed);
         let name = operation.metadata.uid.to_string();
-        let sandbox = Sandbox::create(&place.base, &name, number, &self.program, &self.data_dir)?;
+        let sandbox = Sandbox::create(&place.dir, &name, number, program, &self.data_dir)?;
         let granted = &fleet.spec.credentials;
         let overseer = Arc::new(OfOperation::new(&self.view, &self.writer, operation, &project, granted));
         let broker = Broker::start(&sandbox.socket("broker.sock"), self.policy(), overseer.clone())?;
