@@ -4,7 +4,8 @@
 //! A line `$ COMMAND` must end with 0 and, where lines follow, print just those: `...` stands for any text, and alone on
 //! its line for any lines; runs of blanks count as one. A line `> ` continues a command. A block without `$ ` is a script,
 //! each part of which must end with 0. Other blocks (`text`, `yaml`, ...) are not run. A page that says
-//! `<!-- needs: qemu -->` gets a worker that runs real guests instead of two that play.
+//! `<!-- needs: qemu -->` gets a worker that runs real guests instead of two that play; `<!-- needs: sandbox -->` is skipped
+//! where code of others cannot be kept apart.
 
 mod docs_support;
 
@@ -16,6 +17,13 @@ use std::time::Duration;
 async fn a_page_holds(page: &str) {
     let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 2)).await;
     execute(page, &cluster).await;
+}
+
+async fn a_page_with_sandboxes_holds(page: &str, test: &str) {
+    match runner::Sandbox::available().await {
+        Ok(()) => a_page_holds(page).await,
+        Err(e) => e2e::skip(test, &e.to_string()),
+    }
 }
 
 async fn a_page_with_guests_holds(page: &str, test: &str) {
@@ -39,11 +47,17 @@ async fn image_arrived(cluster: &Cluster) {
 }
 
 macro_rules! pages {
-    (synthetic: $($synthetic:ident $page:literal)*; qemu: $($qemu:ident $guests:literal)*) => {
-        const TESTED: &[(&str, bool)] = &[$(($page, false),)* $(($guests, true),)*];
+    (synthetic: $($synthetic:ident $page:literal)*; sandbox: $($sandbox:ident $apart:literal)*;
+     qemu: $($qemu:ident $guests:literal)*) => {
+        const TESTED: &[(&str, &str)] =
+            &[$(($page, ""),)* $(($apart, "sandbox"),)* $(($guests, "qemu"),)*];
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $synthetic() {
             a_page_holds($page).await;
+        })*
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $sandbox() {
+            a_page_with_sandboxes_holds($apart, stringify!($sandbox)).await;
         })*
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $qemu() {
@@ -64,6 +78,9 @@ pages! {
         e2e_docs_cli "cli.md"
         e2e_docs_fleet_secrets "fleet-secrets.md"
         e2e_docs_fleet_tests "fleet-tests.md";
+        e2e_docs_cli "cli.md";
+    sandbox:
+        e2e_docs_fleet_controller "fleet-controller.md";
     qemu:
         qemu_docs_access "access.md"
         qemu_docs_images "images.md"
@@ -71,12 +88,16 @@ pages! {
 
 #[test]
 fn every_page_is_tested_on_the_cluster_that_it_asks_for() {
-    let mut tested: Vec<(String, bool)> = TESTED.iter().map(|(p, q)| ((*p).to_owned(), *q)).collect();
+    let mut tested: Vec<(String, &str)> = TESTED.iter().map(|(p, needs)| ((*p).to_owned(), *needs)).collect();
     tested.sort();
-    let with_steps: Vec<(String, bool)> = pages()
+    let needs = |text: &str| {
+        let known = ["sandbox", "qemu"];
+        known.into_iter().find(|n| text.contains(&format!("<!-- needs: {n} -->"))).unwrap_or_default()
+    };
+    let with_steps: Vec<(String, &str)> = pages()
         .into_iter()
         .filter(|(_, text)| !steps(text).is_empty())
-        .map(|(page, text)| (page, text.contains("<!-- needs: qemu -->")))
+        .map(|(page, text)| (page, needs(&text)))
         .collect();
     assert_eq!(tested, with_steps);
 }
