@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // what is not as it must be ends the test
 
-use e2e::{Cluster, Http, Layout, Setup, eventually, skip};
+use e2e::{Cluster, Layout, Ran, Setup, eventually, skip};
 use rt::process::Signal;
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
@@ -47,19 +47,15 @@ async fn repository(dir: &Path, node: &Sshd) {
 /// A cluster that knows the directory, with a key for its node. Loopback is allowed: that is where test nodes are.
 struct Scene {
     cluster: Cluster,
-    http: Http,
     node: Sshd,
 }
 
 impl Scene {
     async fn start() -> Self {
         let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
-        let http = Http::admin(&cluster);
         let node = Sshd::start(&[]).await.unwrap();
         let repo = cluster.dir().join("repo");
         repository(&repo, &node).await;
-        let allow = json!({"spec": {"runnerNetworks": ["127.0.0.0/8"]}});
-        http.send("PATCH", "/v1/settings", &allow).await.is(200);
         let (ip, port) = (node.address().ip(), node.address().port());
         let known = cluster.dir().join("known_hosts");
         fs::write(&known, format!("[{ip}]:{port} {}\n", node.host_key())).unwrap();
@@ -71,11 +67,23 @@ impl Scene {
         let create =
             ["fleet", "create", "estate", "--git", &url, "--credential", "root-key", "--known-hosts"];
         cli.run(&[&create[..], &[known.to_str().unwrap()]].concat()).await.ok();
-        Scene { cluster, http, node }
+        let scene = Scene { cluster, node };
+        let allow = json!({"spec": {"runnerNetworks": ["127.0.0.0/8"]}});
+        scene.send("PATCH", "/v1/settings", &allow).await.ok();
+        scene
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &Value) -> Ran {
+        let text = body.to_string();
+        self.cluster.cli().run_with(&["api", method, path, "--input", "-"], text.as_bytes()).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.cluster.cli().run(&["api", "GET", path]).await.json()
     }
 
     async fn audit(&self) -> Vec<Value> {
-        let page = self.http.get("/v1/audit?limit=1000").await.is(200);
+        let page = self.get("/v1/audit?limit=1000").await;
         page["items"].as_array().unwrap().clone()
     }
 
@@ -104,7 +112,7 @@ async fn e2e_commands_run_on_nodes_through_the_controller() {
     assert!(reached.iter().filter(|p| **p == address).count() >= 2, "git and the node: {reached:?}");
     assert!(reached.contains(&"signatures/root-key".to_owned()), "{reached:?}");
 
-    let list = scene.http.get("/v1/projects/default/operations").await.is(200);
+    let list = scene.get("/v1/projects/default/operations").await;
     let operation = &list["items"][0];
     assert_eq!(operation["status"]["state"], "Succeeded", "{operation}");
     assert_eq!(operation["status"]["result"]["exitCode"], 0);
@@ -125,9 +133,9 @@ async fn e2e_a_hostile_directory_gets_four_refusals_and_four_records() {
     }
     let scene = Scene::start().await;
     let cli = scene.cluster.cli();
-    scene.http.send("POST", "/v1/projects", &json!({"name": "blue", "spec": {}})).await.is(201);
+    scene.send("POST", "/v1/projects", &json!({"name": "blue", "spec": {}})).await.ok();
     let theirs = json!({"name": "word", "spec": {"kind": "text", "value": "the-word-of-blue"}});
-    scene.http.send("POST", "/v1/projects/blue/credentials", &theirs).await.is(201);
+    scene.send("POST", "/v1/projects/blue/credentials", &theirs).await.ok();
     let state = scene.cluster.data_dir();
     let ask = "import socket\n\
                s = socket.socket(socket.AF_UNIX); s.connect('/run/hostler/broker.sock')\n\
@@ -157,9 +165,9 @@ async fn e2e_a_hostile_directory_gets_four_refusals_and_four_records() {
     );
     // Nor may a directory of the host be the controller's own.
     let own = json!({"name": "own", "spec": {"source": {"path": state}}});
-    scene.http.send("POST", "/v1/projects/default/fleets", &own).await.problem(403);
+    scene.send("POST", "/v1/projects/default/fleets", &own).await.fails(4);
     let file = json!({"name": "file", "spec": {"source": {"git": {"url": "file:///etc"}}}});
-    scene.http.send("POST", "/v1/projects/default/fleets", &file).await.problem(400);
+    scene.send("POST", "/v1/projects/default/fleets", &file).await.fails(2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +187,7 @@ async fn e2e_commands_cut_off_by_a_crash_are_not_repeated() {
     scene.cluster.wait_until_serving().await;
     let path = format!("/v1/projects/default/operations/{name}");
     let ended = eventually("its end", PATIENCE, || async {
-        Some(scene.http.get(&path).await.is(200)).filter(|o| o["status"]["state"] == "Failed")
+        Some(scene.get(&path).await).filter(|o| o["status"]["state"] == "Failed")
     })
     .await;
     assert!(ended["status"]["error"]["message"].as_str().unwrap().contains("controller ended"), "{ended}");
@@ -201,7 +209,7 @@ async fn e2e_an_operation_is_cancelled() {
     cli.run(&["operation", "cancel", &name]).await.ok();
     let path = format!("/v1/projects/default/operations/{name}");
     eventually("its end", PATIENCE, || async {
-        let operation = scene.http.get(&path).await.is(200);
+        let operation = scene.get(&path).await;
         (operation["status"]["state"] == "Cancelled").then_some(())
     })
     .await;
