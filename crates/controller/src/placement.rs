@@ -293,11 +293,31 @@ impl Placer {
 
     /// Why a VM waits, as a member of `viewer` may know it. None for one whose placement is being written down.
     pub fn explain(&self, vm: Uid, viewer: Option<&Name>) -> Option<Explanation> {
-        let explain = || self.books.lock().cluster.explain(vm, viewer.map(Name::as_str));
-        self.recovery.explain().or_else(explain).or_else(|| {
-            self.consider(vm); // whoever asks may be ahead of the books
-            explain()
-        })
+        self.explain_all(&[(vm, viewer)]).pop().flatten()
+    }
+
+    /// The same for many, each with who wants to know it: those with equal needs cost about as much as one.
+    pub(crate) fn explain_all(&self, asked: &[(Uid, Option<&Name>)]) -> Vec<Option<Explanation>> {
+        if let Some(held) = self.recovery.explain() {
+            return vec![Some(held); asked.len()];
+        }
+        let mut explained = self.look_up(asked);
+        // Whoever asks may be ahead of the books.
+        let missing: Vec<usize> = (0..asked.len()).filter(|i| explained[*i].is_none()).collect();
+        for i in &missing {
+            self.consider(asked[*i].0);
+        }
+        let again: Vec<_> = missing.iter().map(|i| asked[*i]).collect();
+        for (i, found) in missing.into_iter().zip(self.look_up(&again)) {
+            explained[i] = found;
+        }
+        explained
+    }
+
+    fn look_up(&self, asked: &[(Uid, Option<&Name>)]) -> Vec<Option<Explanation>> {
+        let books = self.books.lock();
+        let mut explainer = books.cluster.explainer();
+        asked.iter().map(|(vm, viewer)| explainer.explain(*vm, viewer.map(Name::as_str))).collect()
     }
 
     /// Where a VM would go now.

@@ -28,6 +28,7 @@ mod tests;
 mod words;
 
 pub use cluster::Cluster;
+pub use explain::Explainer;
 pub use model::{
     Amounts, Availability, Charge, Decision, MACOS, Needs, Profile, Request, Settings, Usage, WorkerOffer,
 };

@@ -19,6 +19,7 @@ use api::{
     vm::PlacementPreview,
 };
 use base::{Code, Error, Name, Result, Uid};
+use scheduler::Explanation;
 use std::sync::Arc;
 
 /// What a create or replace did.
@@ -44,27 +45,32 @@ impl Controller {
             self.existing_project(project)?;
         }
         let mut page = self.list::<Vm>(project, sees, query);
-        page.items = page.items.into_iter().map(|vm| self.explained(vm, sees)).collect();
+        self.give_reasons(&mut page.items, sees);
         Ok(page)
     }
 
     /// A VM as someone with this view of the cluster sees it.
-    pub fn explained(&self, vm: Vm, sees: &Sees) -> Vm {
-        let project = vm.metadata.project.clone();
-        let viewer = if *sees == Sees::Everything { None } else { project.as_ref() };
-        self.with_reason(vm, viewer)
+    pub fn explained(&self, mut vm: Vm, sees: &Sees) -> Vm {
+        self.give_reasons(std::slice::from_mut(&mut vm), sees);
+        vm
+    }
+
+    /// Says of those that wait why they do.
+    fn give_reasons(&self, vms: &mut [Vm], sees: &Sees) {
+        let waiting: Vec<usize> = (0..vms.len()).filter(|i| placement::waits(&vms[*i])).collect();
+        let viewer = |vm: &'_ Vm| vm.metadata.project.clone().filter(|_| *sees != Sees::Everything);
+        let viewers: Vec<Option<Name>> = waiting.iter().map(|i| viewer(&vms[*i])).collect();
+        let asked: Vec<(Uid, Option<&Name>)> =
+            waiting.iter().zip(&viewers).map(|(i, viewer)| (vms[*i].metadata.uid, viewer.as_ref())).collect();
+        for (i, reason) in waiting.iter().zip(self.placer().explain_all(&asked)) {
+            give_reason(&mut vms[*i], reason);
+        }
     }
 
     fn with_reason(&self, mut vm: Vm, viewer: Option<&Name>) -> Vm {
-        if !placement::waits(&vm) {
-            return vm;
-        }
-        match self.placer().explain(vm.metadata.uid, viewer) {
-            Some(reason) => {
-                vm.status.message = reason.sentence;
-                vm.status.fix = Some(reason.fix).filter(|f| !f.is_empty());
-            }
-            None => vm.status.message = placement::HAS_ROOM.into(),
+        if placement::waits(&vm) {
+            let reason = self.placer().explain(vm.metadata.uid, viewer);
+            give_reason(&mut vm, reason);
         }
         vm
     }
@@ -274,6 +280,16 @@ impl Controller {
                 .hint("wait until its upload has ended, or import it again"));
         }
         Ok(image)
+    }
+}
+
+fn give_reason(vm: &mut Vm, reason: Option<Explanation>) {
+    match reason {
+        Some(reason) => {
+            vm.status.message = reason.sentence;
+            vm.status.fix = Some(reason.fix).filter(|f| !f.is_empty());
+        }
+        None => vm.status.message = placement::HAS_ROOM.into(),
     }
 }
 

@@ -231,13 +231,16 @@ impl Books {
             assert_eq!(cluster.usage(w(n)), usage);
         }
         assert_eq!(cluster.waiting(), self.waiting.len());
+        // One for all of them, whoever asks: what they share must not show.
+        let mut explainer = cluster.explainer();
         for (vm, request) in &self.waiting {
             for viewer in [None, Some(request.project.as_str())] {
-                let explanation = cluster.explain(*vm, viewer).unwrap();
+                let explanation = explainer.explain(*vm, viewer).unwrap();
+                assert_eq!(Some(&explanation), cluster.explain_alone(*vm, viewer).as_ref());
                 let counted: usize = explanation.counts.iter().map(|count| count.workers).sum();
                 assert_eq!(counted, self.offers.len(), "{}", explanation.sentence);
             }
-            assert_eq!(cluster.explain(*vm, Some("another")), None);
+            assert_eq!(explainer.explain(*vm, Some("another")), None);
         }
     }
 }
