@@ -78,7 +78,6 @@ pages! {
         e2e_docs_cli "cli.md"
         e2e_docs_fleet_secrets "fleet-secrets.md"
         e2e_docs_fleet_tests "fleet-tests.md";
-        e2e_docs_cli "cli.md";
     sandbox:
         e2e_docs_fleet_controller "fleet-controller.md";
     qemu:

@@ -10,8 +10,17 @@ use std::{
 };
 
 /// The sections there are. Each is read into a type of the crate that it steers, by [`FleetFile::section`].
-const SECTIONS: &[&str] =
-    &["platforms", "assign", "metadata_masters", "ssh", "policies", "secrets", "schedules", "tests", "deploy"];
+const SECTIONS: &[&str] = &[
+    "platforms",
+    "assign",
+    "metadata_masters",
+    "ssh",
+    "policies",
+    "secrets",
+    "schedules",
+    "tests",
+    "deploy",
+];
 
 /// The file, read and checked as far as the names of its sections.
 #[derive(Clone, Debug)]
