@@ -616,6 +616,13 @@ async fn e2e_answers_are_what_the_description_says() {
     phase(&admin, "web", "Running").await;
     create(&admin, "large", json!({"memory": "100GiB"})).await;
     admin.ask("POST", "/v1/backups").send().await.is(202);
+    let word = json!({"name": "admin", "spec": {"kind": "text", "value": "hush"}});
+    admin.send("POST", "/v1/projects/default/credentials", &word).await.is(201);
+    let source = json!({"git": {"url": "https://fleet.invalid/estate"}});
+    let fleet = json!({"name": "admin", "spec": {"source": source}});
+    admin.send("POST", "/v1/projects/default/fleets", &fleet).await.is(201);
+    let check = json!({"verb": "check"});
+    admin.send("POST", "/v1/projects/default/fleets/admin/operations", &check).await.is(202);
     let join = admin.send("POST", "/v1/join-tokens", &json!({"name": "j", "spec": {}})).await;
     let account = admin.send("POST", "/v1/service-accounts", &json!({"name": "a", "spec": {}})).await;
     let preview = admin.ask("POST", &format!("{VMS}?dryRun=true")).json(&vm("x", json!({}))).send().await;
@@ -632,6 +639,10 @@ async fn e2e_answers_are_what_the_description_says() {
         let path = match path.as_str() {
             "/v1/watch" => continue,
             p if p.starts_with("/v1/projects/default/vms/") => path.replace("{name}", "web"),
+            p if p.starts_with("/v1/projects/default/operations/") => {
+                let name = names(&admin.get("/v1/projects/default/operations").await.is(200)).remove(0);
+                path.replace("{name}", &name)
+            }
             "/v1/workers/{name}" => "/v1/workers/dev-1".into(),
             "/v1/images/{name}" => "/v1/images/synthetic".into(),
             "/v1/projects/{name}" => "/v1/projects/default".into(),

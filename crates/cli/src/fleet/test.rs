@@ -24,8 +24,8 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Ends with 0 if nothing fails that is not expected to fail, 8 if some tests do, 1 if all do.\n\
-                        Examples:\n  hostler test\n  hostler test --node /web/ --test connection --test ports\n  \
-                        hostler test --node-service web-hello --failures --junit report.xml"
+                        Examples:\n  hostler test --test connection\n  hostler test --node /web/ --test connection --test ports\n  \
+                        hostler test --node-service web --test connection --failures --junit report.xml"
 )]
 pub struct Test {
     /// A test, by its name; all, unless some are named
