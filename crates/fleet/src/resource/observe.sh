@@ -59,7 +59,8 @@ packages() {
 # has NAME VERSION: whether it is installed, in this version if one is given.
 has() { case "$nl$installed$nl" in *"$nl$1 ${2:+$2$nl}"*) ;; *) return 1 ;; esac; }
 
-# foretell KEY install|remove NAME[=VERSION]...: what apt would do about those that are not as they should be.
+# foretell KEY install|remove NAME[=VERSION]...: what apt would do about those that are not as they should be. Even a
+# simulation would write caches and the log of its planner.
 foretell() {
   [ "$manager" = apt-get ] || return 0
   key=$1 action=$2
@@ -76,7 +77,7 @@ foretell() {
   shift "$count"
   [ $# -gt 0 ] || return 0
   if said=$(LC_ALL=C apt-get -s -q -y -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-      "$action" -- "$@" 2>&1); then
+      -o Dir::Log::Planner=/dev/null "$action" -- "$@" 2>&1); then
     printf '%s\n' "$said" | sed -n "s/^\\(Inst\\|Remv\\) /would $key &/p"
   else
     printf 'cannot %s %s\n' "$key" "$(printf %s "$said" | encoded)"
