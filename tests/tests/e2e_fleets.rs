@@ -35,10 +35,14 @@ async fn repository(dir: &Path, node: &Sshd) {
     let (ip, port) = (node.address().ip(), node.address().port());
     let inventory = format!(
         "node:\n  metadata:\n    host_ip: {ip}\n    ssh_port: {port}\n    ssh_user: {}\n\
-         here:\n  metadata:\n    local_node: true\n",
+         here:\n  metadata:\n    local_node: true\n  services: [mark]\n",
         node.user()
     );
     fs::write(dir.join("inventory.yaml"), inventory).unwrap();
+    let service = dir.join("services/mark");
+    fs::create_dir_all(&service).unwrap();
+    let steps = "steps:\n  - file:\n      path: /tmp/mark\n      content: here\n";
+    fs::write(service.join("service.yaml"), steps).unwrap();
     git(dir, &["init", "--quiet"]).await;
     git(dir, &["add", "."]).await;
     git(dir, &["commit", "--quiet", "-m", "an estate"]).await;
@@ -192,6 +196,26 @@ async fn e2e_commands_cut_off_by_a_crash_are_not_repeated() {
     .await;
     assert!(ended["status"]["error"]["message"].as_str().unwrap().contains("controller ended"), "{ended}");
     assert_eq!(fs::read_to_string(&mark).unwrap(), "x\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_only_a_check_of_all_nodes_tells_of_drift() {
+    if !possible("e2e_only_a_check_of_all_nodes_tells_of_drift").await {
+        return;
+    }
+    let scene = Scene::start().await;
+    let cli = scene.cluster.cli();
+    let path = "/v1/projects/default/fleets/estate";
+    // Its exit code would say that all is well.
+    cli.run(&["fleet", "check", "estate", "--", "--node", "here"]).await.ok();
+    cli.run(&["fleet", "check", "estate", "--", "--all"]).await.ok();
+    assert!(scene.get(path).await["status"]["lastCheck"].is_null());
+    cli.run(&["fleet", "check", "estate", "--", "--all", "--exit-code"]).await.fails(3);
+    let drift = eventually("the drift", PATIENCE, || async {
+        Some(scene.get(path).await["status"]["lastCheck"]["drift"].clone()).filter(|d| !d.is_null())
+    })
+    .await;
+    assert_eq!(drift, "Pending");
 }
 
 #[tokio::test(flavor = "multi_thread")]

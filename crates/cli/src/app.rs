@@ -109,8 +109,8 @@ impl App {
         Ok(context.project.map_or_else(|| api::access::DEFAULT_PROJECT.to_owned(), |p| p.to_string()))
     }
 
-    /// The key of a VM that was named.
-    pub fn vm(&self, name: &InProject) -> Result<Key> {
+    /// The key of an object of a project that was named.
+    pub fn key(&self, name: &InProject) -> Result<Key> {
         match &name.project {
             Some(project) => Ok(Key::in_project(project.as_str(), name.name.as_str())),
             None => Ok(name.key(&self.project()?)),

@@ -13,9 +13,9 @@ use tokio::process::Command;
 /// Where the program is, inside.
 pub const PROGRAM: &str = "/hostler";
 /// The directory to work in, inside.
-pub const WORK: &str = "/work";
+pub const WORK: &str = "/sandbox";
 /// The home directory, inside.
-pub const HOME: &str = "/work/home";
+pub const HOME: &str = "/sandbox/home";
 /// The directory of the sockets, inside.
 pub const SOCKETS: &str = "/run/hostler";
 /// The broker's socket, inside.

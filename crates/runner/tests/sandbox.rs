@@ -114,7 +114,7 @@ async fn code_of_others_is_somebody_else_and_sees_nothing_of_ours() {
     }
     let place = Place::new(Policy::default());
     let (code, text) =
-        place.run("id -u; ls /root /home 2>&1; touch /work/mine && echo wrote; ps ax | wc -l").await;
+        place.run("id -u; ls /root /home 2>&1; touch /sandbox/mine && echo wrote; ps ax | wc -l").await;
     assert_eq!(code, Some(0), "{text}");
     let user: u32 = text.lines().next().unwrap().parse().unwrap();
     assert!(user >= 400_000_000, "{text}");
@@ -190,7 +190,7 @@ async fn limits_hold() {
     };
     let (code, text) = place.run_within("python3 -c 'x = bytearray(1 << 30)'", &small).await;
     assert!(code != Some(0) && text.contains("MemoryError"), "{text}");
-    let (code, _) = place.run_within("head -c 2000000 /dev/zero >/work/large", &small).await;
+    let (code, _) = place.run_within("head -c 2000000 /dev/zero >/sandbox/large", &small).await;
     assert_ne!(code, Some(0));
     assert!(std::fs::metadata(place.sandbox.work("large")).unwrap().len() <= 1 << 20);
     let (code, _) = place.run_within("while :; do :; done", &small).await;

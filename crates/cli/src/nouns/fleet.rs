@@ -146,7 +146,7 @@ impl Command {
 
 /// Keys of objects of a project.
 pub fn keys(app: &App, names: &[InProject]) -> Result<Vec<Key>> {
-    names.iter().map(|name| app.vm(name)).collect()
+    names.iter().map(|name| app.key(name)).collect()
 }
 
 impl Create {
@@ -177,7 +177,7 @@ impl Create {
 impl Start {
     /// Begins, shows what is said, and ends as the verb did.
     async fn run(self, app: &App, verb: FleetVerb) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let project = key.project.clone().unwrap_or_default();
         let request = FleetRequest { verb, arguments: self.arguments };
         let client = app.client()?;

@@ -131,7 +131,7 @@ impl Command {
 
 /// The operation of this name: of the project, else of the cluster.
 async fn find(app: &App, name: &InProject) -> Result<Key> {
-    let key = app.vm(name)?;
+    let key = app.key(name)?;
     if name.project.is_some() || app.client()?.find::<Operation>(&key).await?.is_some() {
         return Ok(key);
     }

@@ -93,7 +93,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A merge patch. The current values say which keys there are and which are numbers.
+/// A merge patch. The current values say which keys there are, and which are numbers or lists.
 fn patch(pairs: &[String], current: &Value) -> Result<Value> {
     let known = leaves(current);
     let mut patch = Value::Object(Map::new());
@@ -105,8 +105,12 @@ fn patch(pairs: &[String], current: &Value) -> Result<Value> {
         let value = match old {
             _ if text.is_empty() => Value::Null,
             Value::String(_) => Value::from(text),
+            Value::Array(_) if !text.starts_with('[') => text.split(',').map(str::trim).collect(),
             _ => serde_json::from_str(text).map_err(|_| {
-                Error::invalid(key, format!("'{text}' is not a value for it")).hint("write a number")
+                Error::invalid(key, format!("'{text}' is not a value for it")).hint(match old {
+                    Value::Array(_) => "write values with commas between them",
+                    _ => "write a number",
+                })
             })?,
         };
         let nested = key
@@ -157,5 +161,9 @@ mod tests {
                 .contains("eventDays")
         );
         assert!(patch(&["workerOfflineSeconds=soon".into()], &current).is_err());
+        for list in ["runnerNetworks=10.0.0.0/8, fd00::/8", "runnerNetworks=[\"10.0.0.0/8\",\"fd00::/8\"]"] {
+            let expected = json!({"runnerNetworks": ["10.0.0.0/8", "fd00::/8"]});
+            assert_eq!(patch(&[list.into()], &current).unwrap(), expected);
+        }
     }
 }

@@ -97,7 +97,7 @@ impl Names {
 }
 
 fn keys(app: &App, names: &[InProject]) -> Result<Vec<Key>> {
-    names.iter().map(|n| app.vm(n)).collect()
+    names.iter().map(|n| app.key(n)).collect()
 }
 
 impl Command {

@@ -4,11 +4,11 @@ use super::{generic::missing, new_metadata};
 use crate::{
     caller::{Caller, Sees},
     controller::Controller,
-    kind::{self, Kind},
+    kind,
 };
 use api::{
     Credential, CredentialSpec, Empty, Fleet, FleetSpec, NewObject, Operation, Patch, Project, Verb,
-    access::{Resource, Role},
+    access::Role,
     fleet::{CredentialKind, FleetInput, FleetRequest, FleetSource, FleetStatus},
     record::{OperationSpec, OperationState, OperationStatus, OperationStep},
     validate::Validate,
@@ -185,6 +185,3 @@ pub(crate) fn operation(fleet: &Fleet, request: FleetRequest, author: &str) -> R
         },
     })
 }
-
-// What a role must allow is in the table of routes; this keeps both in step.
-const _: () = assert!(matches!(Fleet::RESOURCE, Resource::Fleet));

@@ -14,7 +14,7 @@ use crate::{
     change::{Change, Writer},
     kind,
     resources::fleet_operation,
-    view::View,
+    view::{Any, Follower, View},
 };
 use api::{
     Fleet, Operation,
@@ -45,6 +45,9 @@ pub(crate) struct Runs {
     pub(crate) address: Arc<OnceLock<SocketAddr>>,
 }
 
+/// The arguments of a check whose exit code tells of all nodes whether a deploy would change something.
+const WHOLE: [&str; 2] = ["--all", "--exit-code"];
+
 /// How often scheduled checks are looked at.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -65,14 +68,29 @@ pub(crate) async fn run(runs: Runs) {
         }
         runs.schedule(&mut checks).await;
         tokio::select! {
-            changes = follower.next() => match changes {
-                Ok(_) => {}
-                Err(e) if e.code == Code::Gone => follower.skip_to_now(),
-                Err(_) => return,
-            },
+            moved = something_of_ours(&mut follower) => if moved.is_err() { return },
             () = rt::clock::sleep(TICK) => {}
         }
         begun.retain(|uid| runs.view.by_uid::<Operation>(*uid).is_some_and(|o| !o.status.state.ended()));
+    }
+}
+
+/// Waits until an operation, a fleet directory or the settings changed. VMs change thousands of times a second, and are
+/// nothing to us.
+async fn something_of_ours(follower: &mut Follower) -> Result<()> {
+    let ours = |change: &Arc<crate::view::Change>| {
+        matches!(change.object, Any::Operation(_) | Any::Fleet(_) | Any::Settings(_))
+    };
+    loop {
+        match follower.next().await {
+            Ok(changes) if changes.iter().any(ours) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.code == Code::Gone => {
+                follower.skip_to_now();
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -150,7 +168,7 @@ impl Runs {
     }
 
     async fn start_check(&self, fleet: &Fleet) -> Result<()> {
-        let arguments = vec!["--all".to_owned(), "--exit-code".to_owned()];
+        let arguments = WHOLE.map(ToOwned::to_owned).into();
         let operation =
             fleet_operation(fleet, FleetRequest { verb: FleetVerb::Check, arguments }, "schedule")?;
         let mut change = self.writer.change();
@@ -179,7 +197,7 @@ impl Runs {
             }
             Err(e) => self.end(uid, OperationState::Failed, Err(e)).await,
         }
-        if input.request.verb == FleetVerb::Check {
+        if input.request.verb == FleetVerb::Check && input.request.arguments == WHOLE {
             self.note_check(&operation, &input, drift).await;
         }
     }

@@ -26,7 +26,7 @@ const BASE: &str = "/var/tmp/hostler-sandboxes";
 /// The largest report that is kept with the operation; a larger one is in its log.
 const LARGEST_REPORT: usize = 256 * 1024;
 /// Where the directory is, inside.
-const DIRECTORY: &str = "/work/fleet";
+const DIRECTORY: &str = "/sandbox/fleet";
 
 /// Where one controller's sandboxes are made, and how they are told apart.
 pub(super) struct Place {

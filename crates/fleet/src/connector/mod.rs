@@ -46,10 +46,21 @@ impl Connectors {
     pub async fn connect(&self, node: &Node) -> Result<Session> {
         match self.0.iter().find_map(|way| way.connect(node)) {
             Some(connecting) => connecting.await,
-            None => Err(Error::invalid(&node.name, "nothing says how this node is reached")
+            None => match through_others(node) {
+                Some(way) => Err(Error::unavailable(format!("nodes with '{way}' in their metadata cannot be reached yet"))
+                    .at(&node.name)
+                    .hint("give it an address in a platform of its own, or use `hostler vm exec` for a VM of the pool")),
+                None => Err(Error::invalid(&node.name, "nothing says how this node is reached")
                 .hint("give it `host_ip`, `hostname` or `local_node: true` in its metadata")),
+            },
         }
     }
+}
+
+/// What in a node's metadata says that neither this host nor an SSH server of its own is meant: no connector is there for
+/// it so far, and a name that looks like a host's must not be dialled in its place.
+fn through_others(node: &Node) -> Option<&'static str> {
+    ["vm", "docker"].into_iter().find(|key| node.metadata.contains_key(*key))
 }
 
 impl Connector for Local {

@@ -62,6 +62,9 @@ impl Ssh {
 
 impl Connector for Ssh {
     fn connect<'a>(&'a self, node: &'a Node) -> Option<BoxFuture<'a, Result<Session>>> {
+        if super::through_others(node).is_some() {
+            return None;
+        }
         let connecting = async {
             let (dialer, target) = self.way(node)?;
             Ok(over(Connected(dialer.connect(&target).await?)))

@@ -269,3 +269,15 @@ async fn the_metadata_says_how_a_node_is_reached() {
         connectors.connect(&node).await.unwrap().output(Command::sh("echo $((6*7))"), 10).await.unwrap();
     assert_eq!(said.stdout, b"42\n");
 }
+
+#[tokio::test]
+async fn a_vm_is_not_dialled_as_the_host_of_its_name() {
+    let me = ::ssh::config::Surroundings::default();
+    let login = Login { user: None, password: None };
+    let ways: [Box<dyn Connector>; 1] = [Box::new(Ssh::new(me, ::ssh::DialOptions::default(), login))];
+    let metadata = [("vm".to_owned(), "localhost.default".into())].into();
+    let node = Node { name: "localhost".into(), metadata, ..Node::default() };
+    let refused = Connectors::new(ways).connect(&node).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable);
+    assert!(refused.message.contains("'vm'") && refused.hint.is_some(), "{refused}");
+}

@@ -72,7 +72,10 @@ impl Operator<'_> {
             Action::Upload(upload) => send(upload, way, sink).await,
             Action::Ansible(ansible) => match self.ansible {
                 Some(playbooks) => playbooks.play(node, ansible, check, sink).await,
-                None => Err(Error::unavailable("Ansible cannot be run here")),
+                None => Err(Error::unavailable(
+                    "services that are Ansible playbooks cannot be checked or deployed yet",
+                )
+                .hint("run the playbook with ansible-playbook, and take this step out of the service")),
             },
             Action::Ruby(service) => match self.ruby {
                 Some(bridge) => in_ruby::run(bridge, service, check, node, way, sink).await,

@@ -21,10 +21,7 @@ pub struct Directory {
 impl Directory {
     /// What has to be seen.
     pub fn look(&self, look: &mut Look) {
-        look.path(&self.path, Content::Sum);
-        if let Some(parent) = super::parent(&self.path) {
-            look.path(parent, Content::Sum);
-        }
+        look.path_and_parent(&self.path, Content::Sum);
     }
 
     /// What would change.

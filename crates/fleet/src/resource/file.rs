@@ -44,10 +44,7 @@ impl File {
             Some(sum) if self.state == Presence::Present => Content::Unless(sum.clone()),
             _ => Content::Sum,
         };
-        look.path(&self.path, content);
-        if let Some(parent) = super::parent(&self.path) {
-            look.path(parent, Content::Sum);
-        }
+        look.path_and_parent(&self.path, content);
     }
 
     /// What would change.

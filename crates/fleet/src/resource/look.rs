@@ -52,6 +52,14 @@ impl Look {
         self.tools.extend(Self::BASE);
     }
 
+    /// Looks at a path and at the directory that it is in.
+    pub fn path_and_parent(&mut self, path: &str, content: Content) {
+        self.path(path, content);
+        if let Some(parent) = super::parent(path) {
+            self.path(parent, Content::Sum);
+        }
+    }
+
     /// Looks whether there is a tool.
     pub fn tool(&mut self, name: &str) {
         self.wanted_tools.insert(name.to_owned());

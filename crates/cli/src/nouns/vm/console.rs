@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Connects the terminal to the serial console, until the user leaves or the console ends.
 pub async fn run(app: &App, name: &InProject) -> Result {
-    let key = app.vm(name)?;
+    let key = app.key(name)?;
     let console = app.client()?.vm_console(&key).await?;
     app.printer.note(&format!(
         "connected to {}; leave with Ctrl-], or with ~. at the beginning of a line",

@@ -55,7 +55,7 @@ impl Copy {
             wait: Some(self.timeout),
             ..ExecRequest::default()
         };
-        let key = app.vm(vm)?;
+        let key = app.key(vm)?;
         let stream: ExecStream = app.client()?.vm_exec_stream(&key, &request).await?;
         let sftp = SftpClient::new(stream).await?;
         let (source, target) = (path(&self.source), path(&self.target));

@@ -65,7 +65,7 @@ pub struct Create {
 
 impl Create {
     pub async fn run(self, app: &App) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let project = key.project.clone().unwrap_or_default();
         let new = self.body(app)?;
         let client = app.client()?;

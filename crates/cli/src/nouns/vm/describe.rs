@@ -20,7 +20,7 @@ struct Described {
 
 /// Shows all that is known of a VM, with its last events.
 pub async fn run(app: &App, name: &InProject) -> Result {
-    let key = app.vm(name)?;
+    let key = app.key(name)?;
     let client = app.client()?;
     let vm: Vm = client.get(&key).await?;
     let query = RecordQuery {

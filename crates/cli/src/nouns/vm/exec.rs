@@ -102,7 +102,7 @@ fn command_line(arguments: &[String]) -> String {
 
 async fn run(app: &App, name: &InProject, request: ExecRequest, session: Session) -> Result {
     let ours = |f: Failure| f.with_exit(OURS);
-    let key = app.vm(name).map_err(ours)?;
+    let key = app.key(name).map_err(ours)?;
     let client = app.client().map_err(ours)?;
     session::run(app, &client, &key, request, session).await.map_err(ours)
 }

@@ -70,7 +70,7 @@ impl Target {
 
 impl PortForward {
     pub async fn run(self, app: &App) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let client = app.client()?;
         if self.stdio {
             return stdio(&client, &key, &self.ports).await;
@@ -96,7 +96,7 @@ impl PortForward {
 
 impl Vnc {
     pub async fn run(self, app: &App) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let client = app.client()?;
         client.get::<Vm>(&key).await?;
         let listener = listen(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port)).await?;

@@ -56,7 +56,7 @@ const TAIL_BYTES_PER_LINE: u64 = 512;
 
 impl Logs {
     pub async fn run(self, app: &App) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let client = app.client()?;
         let mut offset = self.offset;
         if let Some(lines) = self.tail {

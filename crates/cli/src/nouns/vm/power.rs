@@ -170,7 +170,7 @@ pub enum State {
 
 impl Wait {
     pub async fn run(self, app: &App) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let goal = match self.state {
             State::Placed => Goal::Placed,
             State::Ready => Goal::Ready,

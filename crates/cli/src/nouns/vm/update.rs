@@ -33,7 +33,7 @@ pub struct Update {
 
 impl Update {
     pub async fn run(self, app: &App) -> Result {
-        let key = app.vm(&self.name)?;
+        let key = app.key(&self.name)?;
         let patch = self.patch()?;
         let vm: Vm = app.client()?.patch(&key, &patch).await?;
         changed(app, &vm, "changed")
