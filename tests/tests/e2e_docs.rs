@@ -77,6 +77,7 @@ pages! {
         e2e_docs_operations "operations.md"
         e2e_docs_cli "cli.md"
         e2e_docs_fleet "fleet.md"
+        e2e_docs_fleet_deploy "fleet-deploy.md"
         e2e_docs_fleet_secrets "fleet-secrets.md"
         e2e_docs_fleet_tests "fleet-tests.md";
     sandbox:

@@ -9,12 +9,14 @@ mod check;
 mod deploy;
 mod deployment;
 pub mod directory;
+mod drift;
 pub mod identity;
 mod import;
 mod last_deploys;
 pub mod limits;
 mod links;
 pub mod node;
+mod nodes_to_deploy;
 pub mod pool;
 pub mod report;
 mod run;
@@ -53,6 +55,10 @@ pub enum Verb {
     Deploy(Box<deploy::Deploy>),
     /// The newest deployment of each node, as a table
     LastDeploys(Box<last_deploys::LastDeploys>),
+    /// Which nodes have to be deployed, and why
+    NodesToDeploy(Box<nodes_to_deploy::NodesToDeploy>),
+    /// Which nodes are not as their services say
+    Drift(Box<drift::Drift>),
     /// The nodes of a fleet and what is known of them, as a table
     Report(report::Report),
     /// How the nodes are reached, as a configuration of SSH
@@ -96,6 +102,8 @@ impl Verb {
             Verb::Check(check) => check.run(app).await,
             Verb::Deploy(deploy) => deploy.run(app).await,
             Verb::LastDeploys(last) => last.run(app).await,
+            Verb::NodesToDeploy(nodes) => nodes.run(app).await,
+            Verb::Drift(drift) => drift.run(app).await,
             Verb::Report(report) => report.run(app).await,
             Verb::SshConfig(command) => command.run(app).await,
             Verb::Secret(command) => command.run(app).await,
@@ -105,6 +113,6 @@ impl Verb {
 
     /// Has its own way with Ctrl-C.
     pub fn handles_signals(&self) -> bool {
-        matches!(self, Verb::Run(_) | Verb::Check(_) | Verb::Deploy(_))
+        matches!(self, Verb::Run(_) | Verb::Check(_) | Verb::Deploy(_) | Verb::Drift(_))
     }
 }

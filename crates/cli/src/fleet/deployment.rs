@@ -223,6 +223,26 @@ impl Chosen {
         Fleet { dir: &self.dir, file: &self.file, inventory: &self.inventory, secrets: &self.secrets }
     }
 
+    /// The nodes that were chosen.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The inventory.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// Leaves out those that are not meant.
+    pub fn retain(&mut self, meant: impl Fn(&Node) -> bool) {
+        self.nodes.retain(meant);
+    }
+
+    /// The inventory, which may be asked for more.
+    pub fn inventory_mut(&mut self) -> &mut Inventory {
+        &mut self.inventory
+    }
+
     fn redactor(&self) -> Result<Redactor> {
         Ok(self.secrets.redactor(&self.identity.password)?)
     }

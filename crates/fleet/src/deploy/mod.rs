@@ -8,6 +8,7 @@ mod node;
 mod operator;
 mod origin;
 mod prepare;
+mod schedule;
 mod settings;
 mod turn;
 mod voice;
@@ -18,6 +19,7 @@ pub use node::{Mode, Report, Request, run};
 pub use operator::{Operator, Playbooks};
 pub use origin::{Policies, repository};
 pub use prepare::{Fleet, Ready};
+pub use schedule::{Day, Schedule};
 pub use settings::Section;
 pub use voice::Voice;
 

@@ -1,0 +1,281 @@
+//! `hostler check` and `hostler deploy` on real SSH servers: what is foretold is done, and bad days end well.
+
+use e2e::{Fleet, Process, Ran, alive, eventually};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const SOON: Duration = Duration::from_secs(60);
+
+const WEB: &str = r#"
+steps:
+  - directory: {path: ~/site, mode: "0750"}
+  - template: {src: page.j2, path: ~/site/index.html}
+  - link: {path: ~/current, target: site}
+  - line_in_file: {path: ~/name, line: "port 80", matching: "^port "}
+"#;
+
+/// A fleet whose service `web` is this.
+async fn fleet(nodes: usize, service: &str) -> Fleet {
+    let fleet = Fleet::start(nodes).await;
+    let lab =
+        "platforms:\n  - {name: lab, type: yaml, path: .}\ndeploy: {state_dir: ~/state, log_dir: ~/log}\n";
+    fs::write(fleet.path().join("hostler.yaml"), lab).unwrap();
+    fs::create_dir_all(fleet.path().join("services/web")).unwrap();
+    write_service(&fleet, service);
+    fs::write(
+        fleet.path().join("services/web/page.j2"),
+        "Hello {{ planet | default('World') }}\nfrom {{ node }}\n",
+    )
+    .unwrap();
+    fleet
+}
+
+fn write_service(fleet: &Fleet, text: &str) {
+    fs::write(fleet.path().join("services/web/service.yaml"), text).unwrap();
+}
+
+/// All that can be seen of files below a directory: attributes, times and contents.
+fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(path) = open.pop() {
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        let content = if metadata.is_file() {
+            fs::read(&path).unwrap_or_default()
+        } else if metadata.is_symlink() {
+            fs::read_link(&path).unwrap_or_default().into_os_string().into_encoded_bytes()
+        } else {
+            Vec::new()
+        };
+        if metadata.is_dir() {
+            open.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()));
+        }
+        all.insert(path, (metadata.mode(), metadata.uid(), metadata.mtime(), metadata.mtime_nsec(), content));
+    }
+    all
+}
+
+fn homes(fleet: &Fleet) -> Vec<BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)>> {
+    fleet.nodes().iter().map(|n| snapshot(&n.home())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_check_changes_no_byte_and_foretells_what_a_deployment_does() {
+    let fleet = fleet(3, WEB).await;
+    fleet.write_inventory(&[("web2", "planet: Mars")]);
+    let before = homes(&fleet);
+    let found = fleet.run(&["check", "-r", "web", "-o", "json"]).await.json();
+    assert_eq!(homes(&fleet), before);
+    for node in ["web1", "web2", "web3"] {
+        let plan = &found["nodes"][node];
+        assert_eq!((plan["changes"].as_u64(), plan["unknown"].as_u64()), (Some(4), Some(0)), "{plan}");
+    }
+    let said = found["nodes"]["web2"]["steps"][1]["parts"][0]["diff"].to_string();
+    assert!(said.contains("> Hello Mars"), "{said}");
+
+    let pending = fleet.run(&["check", "-r", "web", "--exit-code"]).await;
+    assert_eq!(pending.code, 3, "{}", pending.stderr);
+    let done = fleet.run(&["deploy", "-r", "web", "-o", "json"]).await.json();
+    for item in done["items"].as_array().unwrap() {
+        let node = item["node"].as_str().unwrap();
+        assert_eq!((item["changed"].as_u64(), &item["plan"]), (Some(4), &found["nodes"][node]));
+    }
+    let page = fs::read_to_string(fleet.nodes()[1].home().join("current/index.html")).unwrap();
+    assert_eq!(page, "Hello Mars\nfrom web2\n");
+    let name = fs::read_to_string(fleet.nodes()[0].home().join("name")).unwrap();
+    assert_eq!(name, "web1\nport 80\n");
+
+    let again = fleet.run(&["deploy", "-r", "web"]).await;
+    assert_eq!(again.code, 0);
+    assert!(again.stderr.contains("3 nodes: 0 changes"), "{}", again.stderr);
+    let none = fleet.run(&["check", "-r", "web", "--exit-code"]).await;
+    assert_eq!(none.code, 0, "{}", none.stderr);
+    assert!(!none.stdout.contains('>') && !none.stdout.contains("Create"), "{}", none.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_sections_logs_and_the_table_are_those_of_the_tutorial() {
+    let fleet = fleet(2, WEB).await;
+    let check = fleet.run(&["check-node", "--node", "web1"]).await.ok();
+    assert!(
+        check.starts_with(
+            "===== Checking on 1 nodes ==== Begin...\n===== [ web1 / web ] - HPC Service Check ===== Begin\n"
+        ),
+        "{check}"
+    );
+    assert!(
+        check.ends_with(
+            "===== [ web1 / web ] - HPC Service Check ===== End\n===== Checking on 1 nodes ==== ...End\n\n"
+        ),
+        "{check}"
+    );
+    assert_eq!(fleet.run(&["deploy", "--why-run", "--node", "web1"]).await.ok(), check);
+
+    fleet.run(&["deploy", "--why-run", "-r", "web", "--parallel"]).await.ok();
+    let log = fleet.file("run_logs/web2.stdout").unwrap();
+    let shown: Vec<&str> = log.lines().filter(|l| l.contains("Create") || l.contains('>')).collect();
+    assert!(
+        shown.contains(&"> Hello World")
+            && shown.iter().all(|l| l.starts_with("Create ") || l.starts_with("> ")),
+        "{shown:?}"
+    );
+
+    fleet.run(&["deploy", "--node", "web2"]).await.ok();
+    let table = fleet.run(&["last-deploys", "-r", "web"]).await.ok();
+    let rows: Vec<Vec<&str>> =
+        table.lines().filter(|l| l.starts_with('|')).map(|l| l.split('|').map(str::trim).collect()).collect();
+    assert_eq!(rows[0][1..6], ["Node", "Date", "Admin", "Services", "Error"]);
+    assert_eq!((rows[1][1], rows[1][5]), ("web1", "Never deployed: the node has no log"));
+    assert_eq!(
+        (rows[2][1], rows[2][3], rows[2][4], rows[2][5]),
+        ("web2", fleet.nodes()[1].user(), "web", "")
+    );
+    let date = rows[2][2];
+    assert!(date.len() == 19 && date.as_bytes()[10] == b' ' && date.as_bytes()[4] == b'-', "{date}");
+
+    let logs = fleet.nodes()[1].home().join("log");
+    let file = fs::read_dir(&logs).unwrap().next().unwrap().unwrap();
+    assert_eq!(
+        (logs.metadata().unwrap().mode() & 0o777, file.metadata().unwrap().mode() & 0o777),
+        (0o700, 0o600)
+    );
+    let text = fs::read_to_string(file.path()).unwrap();
+    assert!(text.contains("services: web\nexit_status: 0\n===== STDOUT =====\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_plan_is_done_exactly_or_refused() {
+    let fleet = fleet(2, WEB).await;
+    fleet.run(&["check", "-r", "web", "-o", "plan.json"]).await.ok();
+    let name = fleet.nodes()[1].home().join("name");
+    let was = fs::read(&name).unwrap();
+    fs::write(&name, "port 1\n").unwrap();
+    let refused = fleet.run(&["deploy", "--plan", "plan.json"]).await.fails(6);
+    assert!(refused.contains("web2 has changed"), "{refused}");
+    assert!(!fleet.nodes()[0].home().join("site").exists()); // nothing was done anywhere
+    fs::write(&name, was).unwrap();
+    write_service(&fleet, &WEB.replace("port 80", "port 81"));
+    fleet.run(&["deploy", "--plan", "plan.json"]).await.fails(6);
+    write_service(&fleet, WEB);
+    fleet.run(&["deploy", "--plan", "plan.json"]).await.ok();
+    assert!(fleet.nodes()[0].home().join("site/index.html").exists());
+    fs::write(fleet.path().join("plan.json"), "{}").unwrap();
+    fleet.run(&["deploy", "--plan", "plan.json"]).await.fails(2);
+}
+
+/// A deployment that waits in its second step until somebody makes the file `go`.
+const SLOW: &str = r#"
+steps:
+  - file: {path: ~/first, content: "1"}
+  - remote_bash: "echo $$ >~/step; while [ ! -e ~/go ]; do sleep 0.1; done"
+  - file: {path: ~/last, content: "3"}
+"#;
+
+async fn step_of(fleet: &Fleet) -> u32 {
+    let file = fleet.nodes()[0].home().join("step");
+    eventually("the step begins", SOON, || async { fs::read_to_string(&file).ok()?.trim().parse().ok() })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_killed_deployment_ends_on_the_node_and_the_next_one_completes_it() {
+    let fleet = fleet(1, SLOW).await;
+    let home = fleet.nodes()[0].home();
+    let log = fleet.path().join("first.log");
+    let mut first = Process::start(fleet.command(&["deploy", "--node", "web1"]), &log);
+    let step = step_of(&fleet).await;
+    assert!(home.join("first").exists() && home.join("state/lock").symlink_metadata().is_ok());
+    first.kill().await;
+    eventually("the step is ended", SOON, || async { (!alive(step)).then_some(()) }).await;
+    eventually("the lock is free", SOON, || async {
+        home.join("state/lock").symlink_metadata().is_err().then_some(())
+    })
+    .await;
+    assert!(!home.join("last").exists());
+    fs::write(home.join("go"), "").unwrap();
+    let second = fleet.run(&["deploy", "--node", "web1"]).await;
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert!(
+        second.stderr.contains("was cut off; not ended there: web1 (at script of web)"),
+        "{}",
+        second.stderr
+    );
+    assert_eq!(fs::read_to_string(home.join("last")).unwrap(), "3");
+    let third = fleet.run(&["deploy", "--node", "web1"]).await;
+    assert!(third.stderr.contains("0 changes") && !third.stderr.contains("cut off"), "{}", third.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_two_deployments_of_a_node_are_never_at_once() {
+    let fleet = fleet(1, SLOW).await;
+    let home = fleet.nodes()[0].home();
+    let log = fleet.path().join("first.log");
+    let mut first = Process::start(fleet.command(&["deploy", "--node", "web1"]), &log);
+    step_of(&fleet).await;
+    let hasty = fleet.run(&["deploy", "--node", "web1", "--lock-timeout", "1"]).await;
+    assert_eq!(hasty.code, 1, "{}", hasty.stderr);
+    assert!(hasty.stderr.contains("web1 is being deployed by "), "{}", hasty.stderr);
+    // A check needs no lock.
+    fleet.run(&["check", "--node", "web1"]).await.ok();
+    let mut patient =
+        Process::start(fleet.command(&["deploy", "--node", "web1"]), &fleet.path().join("second.log"));
+    eventually("the second waits", SOON, || async { patient.log().contains("waiting for ").then_some(()) })
+        .await;
+    fs::write(home.join("go"), "").unwrap();
+    assert_eq!((first.wait(SOON).await, patient.wait(SOON).await), (Some(0), Some(0)));
+    assert_eq!(fs::read_dir(home.join("log")).unwrap().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_bad_nodes_do_not_keep_the_others_from_being_deployed() {
+    let fleet = fleet(3, WEB).await;
+    fleet.write_inventory(&[("web2", "ssh_port: 1")]);
+    fs::write(fleet.nodes()[2].home().join("site"), "in the way").unwrap();
+    let ran: Ran = fleet.run(&["deploy", "-r", "web"]).await;
+    assert_eq!(ran.code, 8, "{}", ran.stderr);
+    assert!(fleet.nodes()[0].home().join("current/index.html").exists());
+    let told = |node: &str| ran.stderr.lines().find(|l| l.starts_with(node)).unwrap_or_default().to_owned();
+    assert!(told("web2").contains("unreachable"), "{}", ran.stderr);
+    assert!(told("web3").contains("is a file, not a directory"), "{}", ran.stderr);
+    assert!(!fleet.nodes()[2].home().join("current").exists()); // nothing was done there
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_policies_and_mistakes_are_said_before_anything_is_reached() {
+    let fleet = fleet(1, WEB).await;
+    write_service(&fleet, "steps:\n  - file: {path: ~/x, content: \"{{ nothing }}\"}\n");
+    let wrong = fleet.run(&["check", "--node", "web1"]).await.fails(2);
+    assert!(wrong.contains("service.yaml:2:") && wrong.contains("'nothing' is undefined"), "{wrong}");
+    write_service(&fleet, "steps:\n  - fil: {path: ~/x}\n");
+    assert!(fleet.run(&["check", "--node", "web1"]).await.fails(2).contains("did you mean 'file'?"));
+    write_service(&fleet, WEB);
+    let git = async |args: &[&str]| {
+        let mut git = rt::process::command("git");
+        git.arg("-C")
+            .arg(fleet.path())
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+            .args(args);
+        rt::process::run(git, SOON).await.unwrap();
+    };
+    git(&["init", "-q", "-b", "main"]).await;
+    git(&["add", "."]).await;
+    git(&["commit", "-q", "-m", "first commit"]).await;
+    let file = fleet.path().join("hostler.yaml");
+    let text = fs::read_to_string(&file).unwrap() + "policies: {deploy_only: main, clean_tree: true}\n";
+    fs::write(&file, text).unwrap();
+    assert!(fleet.run(&["deploy", "--node", "web1"]).await.fails(4).contains("not committed"));
+    git(&["commit", "-q", "-a", "-m", "policies"]).await;
+    git(&["switch", "-q", "-c", "other"]).await;
+    git(&["commit", "-q", "--allow-empty", "-m", "elsewhere"]).await;
+    assert!(fleet.run(&["deploy", "--node", "web1"]).await.fails(4).contains("not at the branch 'main'"));
+    git(&["switch", "-q", "main"]).await;
+    fleet.run(&["deploy", "--node", "web1"]).await.ok();
+    let logs = fs::read_dir(fleet.nodes()[0].home().join("log")).unwrap();
+    let text = fs::read_to_string(logs.flatten().next().unwrap().path()).unwrap();
+    assert!(text.contains("repo_name_0: lab\n") && text.contains("commit_message_0: policies\n"), "{text}");
+}
