@@ -1,5 +1,7 @@
 //! `hostler check` and `hostler deploy` on real SSH servers: what is foretold is done, and bad days end well.
 
+#![allow(clippy::unwrap_used)] // part of a test
+
 use e2e::{Fleet, Process, Ran, alive, eventually};
 use std::{
     collections::BTreeMap,
@@ -9,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const WEB: &str = r#"
 steps:
@@ -39,8 +41,11 @@ fn write_service(fleet: &Fleet, text: &str) {
     fs::write(fleet.path().join("services/web/service.yaml"), text).unwrap();
 }
 
-/// All that can be seen of files below a directory: attributes, times and contents.
-fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)> {
+/// What can be seen of paths: mode, owner, time of change, content.
+type Snapshot = BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)>;
+
+/// All files below a directory.
+fn snapshot(dir: &Path) -> Snapshot {
     let mut all = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
     while let Some(path) = open.pop() {
@@ -60,7 +65,7 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)> {
     all
 }
 
-fn homes(fleet: &Fleet) -> Vec<BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)>> {
+fn homes(fleet: &Fleet) -> Vec<Snapshot> {
     fleet.nodes().iter().map(|n| snapshot(&n.home())).collect()
 }
 
@@ -278,4 +283,53 @@ async fn e2e_policies_and_mistakes_are_said_before_anything_is_reached() {
     let logs = fs::read_dir(fleet.nodes()[0].home().join("log")).unwrap();
     let text = fs::read_to_string(logs.flatten().next().unwrap().path()).unwrap();
     assert!(text.contains("repo_name_0: lab\n") && text.contains("commit_message_0: policies\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_drift_and_what_has_to_be_deployed_are_told_as_data() {
+    let fleet = fleet(2, WEB).await;
+    let git = async |args: &[&str]| {
+        let mut git = rt::process::command("git");
+        git.arg("-C")
+            .arg(fleet.path())
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+            .args(args);
+        rt::process::run(git, SOON).await.unwrap();
+    };
+    git(&["init", "-q", "-b", "main"]).await;
+    git(&["add", "."]).await;
+    git(&["commit", "-q", "-m", "first commit"]).await;
+    let due = async |more: &[&str]| {
+        let found = fleet.run(&[&["nodes-to-deploy", "-r", "web", "-o", "json"], more].concat()).await.json();
+        let of = |line: &serde_json::Value| {
+            format!("{} {}", line["node"].as_str().unwrap(), line["why"].as_str().unwrap())
+        };
+        found["items"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(due(&[]).await, ["web1 never deployed", "web2 never deployed"]);
+    fleet.run(&["deploy", "-r", "web"]).await.ok();
+    assert_eq!(due(&[]).await, [""; 0]);
+    assert_eq!(due(&["--ignore-deployed-info"]).await.len(), 2);
+
+    // A change that concerns one node.
+    fleet.write_inventory(&[("web2", "planet: Mars")]);
+    git(&["commit", "-q", "-a", "-m", "Mars"]).await;
+    let again = due(&[]).await;
+    assert!(again.len() == 1 && again[0].starts_with("web2 lab has changed for it since "), "{again:?}");
+
+    fs::write(fleet.nodes()[0].home().join("site/index.html"), "by hand").unwrap();
+    let before = homes(&fleet);
+    let drifted = fleet.run(&["drift", "-r", "web", "--exit-code", "-o", "json"]).await;
+    assert_eq!((drifted.code, homes(&fleet)), (3, before), "{}", drifted.stderr);
+    let found: serde_json::Value = serde_json::from_str(&drifted.stdout).unwrap();
+    assert_eq!(found["items"][0]["differs"].as_array().unwrap().len(), 1);
+    fleet.run(&["deploy", "-r", "web"]).await.ok();
+    assert_eq!(fleet.run(&["drift", "-r", "web", "--exit-code"]).await.code, 0);
+
+    let file = fleet.path().join("hostler.yaml");
+    let text =
+        fs::read_to_string(&file).unwrap() + "schedules: [{nodes: [web1], at: '04:00', duration: 600}]\n";
+    fs::write(&file, text).unwrap();
+    let at = async |time| due(&["--ignore-deployed-info", "--deployment-time", time]).await.len();
+    assert_eq!((at("2026-11-20T04:05:00Z").await, at("2026-11-20T05:00:00Z").await), (2, 1));
 }
