@@ -1,5 +1,6 @@
 //! What a handshake needs.
 
+use super::native::WAITING;
 use crate::{
     Options,
     algorithms::Algorithms,
@@ -27,6 +28,8 @@ pub(crate) struct Handshake {
     pub(crate) algorithms: Algorithms,
     pub(crate) connect_timeout: Duration,
     pub(crate) keepalive: Option<Keepalive>,
+    /// Received messages that wait for a slow reader of a channel, before the connection does.
+    pub(crate) waiting: usize,
 }
 
 impl Handshake {
@@ -37,6 +40,7 @@ impl Handshake {
             algorithms: Algorithms::default(),
             connect_timeout: options.connect_timeout,
             keepalive: options.keepalive.map(|interval| Keepalive { interval, most: KEEPALIVES }),
+            waiting: WAITING,
         })
     }
 }

@@ -25,9 +25,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A logged-in connection, cheap to clone. It ends when the last clone and the last [`Exec`] of it are dropped.
 ///
-/// **Sharing.** Commands on one connection share its fate: at the latest after 8 MiB (256 messages) that the reader of
-/// one command leaves lying, the whole connection waits for that reader, so that memory stays bounded. Share one
-/// connection among short commands whose output is read at once; give each terminal, each bulk transfer and whatever may
+/// **Sharing.** Commands on one connection share its fate: at the latest after 8 MiB (256 messages; 24 on a connection of
+/// a [`crate::Dialer`], of which there may be many) that the reader of one command leaves lying, the whole connection
+/// waits for that reader, so that memory stays bounded. Share one connection among short commands whose output is read at once; give each terminal, each bulk transfer and whatever may
 /// have a slow reader a connection of its own. OpenSSH also allows only ten sessions per connection (`MaxSessions`):
 /// what a [`crate::Dialer`] opened then opens another one by itself.
 #[derive(Clone)]

@@ -31,8 +31,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const WINDOW: u32 = 4 << 20;
 /// The payload of one packet; OpenSSH and dropbear send no larger ones.
 const PACKET: u32 = 32 << 10;
-/// Received messages that wait for a slow reader. A window's worth of full packets fits.
-const WAITING: usize = 2 * (WINDOW / PACKET) as usize;
+/// Received messages that wait for a slow reader: a window's worth of full packets fits.
+pub(super) const WAITING: usize = 2 * (WINDOW / PACKET) as usize;
+/// As [`WAITING`], where there may be a thousand connections: 768 KiB of full packets on each channel.
+pub(crate) const WAITING_OF_MANY: usize = 24;
 
 /// A connection, logged in.
 pub(crate) struct Native {
@@ -92,8 +94,8 @@ impl Native {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Handshake { login, checker, algorithms, connect_timeout, keepalive } = setup;
-        let config = Arc::new(config(algorithms.preferred(&checker), keepalive));
+        let Handshake { login, checker, algorithms, connect_timeout, keepalive, waiting } = setup;
+        let config = Arc::new(config(algorithms.preferred(&checker), keepalive, waiting));
         let state = Arc::clone(state);
         let cut = CutOnDrop(CancellationToken::new());
         let stream = Valve::new(stream, &cut.0);
@@ -115,7 +117,7 @@ impl Native {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let checker = Checker::Pinned(Pinned::any());
-        let config = Arc::new(config(algorithms.preferred(&checker), None));
+        let config = Arc::new(config(algorithms.preferred(&checker), None, 1));
         let state = Arc::new(State::default());
         let cut = CutOnDrop(CancellationToken::new());
         let callbacks = Callbacks { checker, state: Arc::clone(&state) };
@@ -158,11 +160,11 @@ impl State {
     }
 }
 
-fn config(preferred: Preferred, keepalive: Option<Keepalive>) -> client::Config {
+fn config(preferred: Preferred, keepalive: Option<Keepalive>, waiting: usize) -> client::Config {
     client::Config {
         window_size: WINDOW,
         maximum_packet_size: PACKET,
-        channel_buffer_size: WAITING,
+        channel_buffer_size: waiting,
         keepalive_interval: keepalive.map(|k| k.interval),
         keepalive_max: keepalive.map_or(0, |k| k.most as usize),
         preferred,

@@ -12,7 +12,7 @@ use crate::{
     connection::{
         State, Way,
         handshake::{Handshake, Keepalive},
-        native::Native,
+        native::{Native, WAITING_OF_MANY},
     },
     program::{self, Master},
 };
@@ -134,6 +134,7 @@ impl Core {
             algorithms: Algorithms::of(host)?,
             connect_timeout: limit,
             keepalive: Some(keepalive),
+            waiting: WAITING_OF_MANY,
         })
     }
 
