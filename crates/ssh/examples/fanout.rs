@@ -84,7 +84,11 @@ async fn fan_out(servers: &[Sshd], each: usize, kex: Option<&str>) {
     let flooding = open_again.iter().map(|c| c.exec(ExecRequest::command("exec cat /dev/zero")));
     let flooding = futures::future::join_all(flooding).await;
     rt::clock::sleep(Duration::from_secs(3)).await;
-    println!("{:<28} {:>7} KiB each", "memory, nobody reads", (resident_kib().saturating_sub(before)) / count);
+    println!(
+        "{:<28} {:>7} KiB each",
+        "memory, nobody reads",
+        (resident_kib().saturating_sub(before)) / count
+    );
     drop(flooding);
     dialer.close().await;
 }
@@ -103,7 +107,11 @@ async fn main() {
         None => vec![None, Some("curve25519-sha256"), Some("ecdh-sha2-nistp256")],
     };
     for kex in lists {
-        println!("--- {} servers, {each} connections each, key exchange: {}", count, kex.unwrap_or("as usual"));
+        println!(
+            "--- {} servers, {each} connections each, key exchange: {}",
+            count,
+            kex.unwrap_or("as usual")
+        );
         fan_out(&servers, each, kex).await;
     }
 }

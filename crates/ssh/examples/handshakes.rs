@@ -50,8 +50,10 @@ async fn main() {
         for _ in 0..count {
             let (ours, theirs) = tokio::io::duplex(1 << 16);
             let (client, server) = (Arc::clone(&client), Arc::clone(&server));
-            let (handle, session) =
-                tokio::join!(client::connect_stream(client, ours, Any), server::run_stream(server, theirs, Any));
+            let (handle, session) = tokio::join!(
+                client::connect_stream(client, ours, Any),
+                server::run_stream(server, theirs, Any)
+            );
             drop((handle.unwrap(), session.unwrap()));
         }
         let each = f64::from(u32::try_from(processor() - used).unwrap()) / f64::from(count);
