@@ -12,7 +12,7 @@ for argument in "$@"; do
     *) names+=("$argument") ;;
   esac
 done
-[[ ${#names[@]} -gt 0 ]] || names=(placement api tunnel boot sizes)
+[[ ${#names[@]} -gt 0 ]] || names=(placement api tunnel boot sizes fleet)
 
 machine() {
   local model memory

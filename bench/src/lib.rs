@@ -8,7 +8,7 @@ mod processes;
 mod report;
 
 pub use figures::{Latencies, median, rate};
-pub use processes::{Usage, cpu_time, rss};
+pub use processes::{Usage, cpu_time, cpu_time_of_children, cpu_time_with_children, rss};
 pub use report::{Row, note};
 
 /// Whether the command line has this flag.
