@@ -85,7 +85,8 @@ impl Lab {
     pub fn deployed(&self) -> usize {
         let done = |node: &usize| {
             let conf = fs::read_to_string(self.place(*node).join("app.conf")).unwrap_or_default();
-            conf.contains(&format!("# web{node}\nlisten = 80\n")) && self.place(*node).join("reloaded").exists()
+            conf.contains(&format!("# web{node}\nlisten = 80\n"))
+                && self.place(*node).join("reloaded").exists()
         };
         (0..self.nodes).filter(done).count()
     }

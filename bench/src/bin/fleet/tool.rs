@@ -7,6 +7,8 @@ use tokio::process::Command;
 
 /// Longer than anything takes.
 const LIMIT: Duration = Duration::from_mins(3);
+/// Until the servers have buried the sessions of a call.
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// The command that all run; what it says is not in its own text.
 pub const COMMAND: &str = "echo up-$((40+2))";
@@ -47,7 +49,10 @@ impl Tool {
         if path.is_none() {
             note(format!("missing: {name} (no program {program})"));
         }
-        Some(Self::new(name, expected, { let path = path?; move || call(path.clone()) }))
+        Some(Self::new(name, expected, {
+            let path = path?;
+            move || call(path.clone())
+        }))
     }
 
     /// A call.
@@ -64,6 +69,7 @@ impl Tool {
         let output = rt::clock::timeout(LIMIT, self.name, command.output()).await;
         let wall = start.elapsed().as_secs_f64();
         let cpu = cpu_time_of_children().saturating_sub(used).as_secs_f64();
+        rt::clock::sleep(SETTLED).await;
         let nodes = lab.cpu_time().saturating_sub(served).as_secs_f64();
         let output = output.expect("it ends").expect("it starts");
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
