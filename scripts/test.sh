@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.." || exit 1
 target=${CARGO_TARGET_DIR:-target}
 # Nextest keeps its reports in the work tree, wherever the build goes.
 report=target/nextest/full/junit.xml
+# The most that the program may take, in bytes.
+size_limit=40000000
 
 passed=0 failed=0 skipped=0 broken=0
 declare -a names=() seconds=() results=()
@@ -30,6 +32,11 @@ phase_deny() {
   tool cargo-deny && cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 }
 phase_build() { cargo build --release --locked -p hostler; }
+phase_size() {
+  local size
+  size=$(wc -c <"$target/release/hostler") || return
+  [[ $size -le $size_limit ]] || { say "error: the program has $size bytes, more than $size_limit"; return 1; }
+}
 phase_guest() { guest/build.sh "$target/guest"; }
 absolute() { (cd "$1" && pwd); }
 phase_tests() {
@@ -45,7 +52,7 @@ phase_tests() {
 }
 phase_docs() { cargo test --workspace --locked --doc --quiet; }
 
-all_phases=(format lints deny build guest tests docs)
+all_phases=(format lints deny build size guest tests docs)
 
 # --- Tools ----------------------------------------------------------------
 
