@@ -43,9 +43,11 @@ plain_packages() {
   [[ $with_tests == yes ]] || return 0
   echo openssh-server genisoimage python3 git shellcheck curl
   echo age                                # files that others encrypted
+  echo faketime                           # clocks that jump
   echo busybox dropbear-bin sudo opendoas # nodes that are not Debian with sudo
   echo iproute2 ruby                      # the tutorial of a system we replace
   echo bubblewrap                         # code of others
+  echo docker.io                          # nodes that are containers
   echo ansible-core                       # the judge of inventories of Ansible
 }
 

@@ -14,7 +14,7 @@ report=target/nextest/full/junit.xml
 # The most that the program may take, in bytes.
 size_limit=40000000
 
-passed=0 failed=0 skipped=0 broken=0
+passed=0 failed=0 skipped=0 broken=0 skips=
 declare -a names=() seconds=() results=()
 
 say() { printf '%s\n' "$*" >&2; }
@@ -39,20 +39,27 @@ phase_size() {
 }
 phase_guest() { guest/build.sh "$target/guest"; }
 absolute() { (cd "$1" && pwd); }
-phase_tests() {
+phase_tests() { run_tests dev --workspace; }
+# The tests that hold on a cluster of separate processes as they do on `dev` (Layout::chosen), there.
+phase_apart() {
+  local binaries
+  binaries=$(grep -l 'Layout::chosen' tests/tests/*.rs | sed -E 's:.*/(.*)\.rs:binary(\1):' | paste -sd '|')
+  run_tests apart -p e2e -E "$binaries"
+}
+run_tests() {
+  local layout=$1 code=0
   tool cargo-nextest || return
   mkdir -p "$target"
   rm -f "$report"
-  local code=0
   # Absolute paths: each test runs in the directory of its own crate.
   HOSTLER_TEST_GUEST=$(absolute "$target")/guest HOSTLER_TEST_BINARY=$(absolute "$target")/release/hostler \
-    cargo nextest run --workspace --locked --profile full --no-tests=pass || code=$?
+    HOSTLER_TEST_LAYOUT=$layout cargo nextest run "${@:2}" --locked --profile full --no-tests=pass || code=$?
   count_tests || code=1
   return "$code"
 }
 phase_docs() { cargo test --workspace --locked --doc --quiet; }
 
-all_phases=(format lints deny build size guest tests docs)
+all_phases=(format lints deny build size guest tests apart docs)
 
 # --- Tools ----------------------------------------------------------------
 
@@ -69,18 +76,17 @@ tool() {
 # Reads the report: what passed, what failed, what skipped itself. Ignored tests are not in it; they are listed apart.
 count_tests() {
   [[ -e $report ]] || { say "error: no test report at $report"; return 1; }
-  local ignored skips unlisted
-  passed=$(grep -c '<testcase ' "$report")
-  failed=$(grep -cE '<(failure|error)[ >]' "$report")
-  skips=$(sed -nE 's/.*SKIPPED ([^ ]+): .*/\1/p' "$report" | LC_ALL=C sort -u)
+  local all bad new ignored unlisted
+  all=$(grep -c '<testcase ' "$report")
+  bad=$(grep -cE '<(failure|error)[ >]' "$report")
+  new=$(sed -nE 's/.*SKIPPED ([^ ]+): .*/\1/p' "$report" | LC_ALL=C sort -u)
   ignored=$(cargo nextest list --workspace --locked --run-ignored only --message-format oneline 2>/dev/null |
     awk '{ print $NF }' | LC_ALL=C sort -u)
-  unlisted=$(
-    printf '%s\n%s\n' "$skips" "$ignored" | sed '/^$/d' | LC_ALL=C sort -u |
-      LC_ALL=C comm -23 - <(sed -E '/^#/d; /^ *$/d; s/[ \t].*//' tests/skips.txt | LC_ALL=C sort -u)
-  )
-  skipped=$(printf '%s\n%s\n' "$skips" "$ignored" | sed '/^$/d' | wc -l)
-  passed=$((passed - failed - $(printf '%s\n' "$skips" | sed '/^$/d' | wc -l)))
+  passed=$((passed + all - bad - $(sed '/^$/d' <<<"$new" | wc -l)))
+  failed=$((failed + bad))
+  skips=$(printf '%s\n' "$skips" "$new" "$ignored" | sed '/^$/d' | LC_ALL=C sort -u)
+  skipped=$(sed '/^$/d' <<<"$skips" | wc -l)
+  unlisted=$(LC_ALL=C comm -23 - <(sed -E '/^#/d; /^ *$/d; s/[ \t].*//' tests/skips.txt | LC_ALL=C sort -u) <<<"$skips" | sed '/^$/d')
   [[ -z $unlisted ]] || {
     say "error: skipped, and not in tests/skips.txt:"
     say "${unlisted//$'\n'/$'\n'  }"

@@ -12,6 +12,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 #[derive(Clone, Debug)]
 pub struct Cli {
     home: PathBuf,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// What a call did.
@@ -60,7 +61,14 @@ impl Ran {
 impl Cli {
     /// A command line whose XDG directories are under `home`.
     pub fn new(home: &Path) -> Self {
-        Cli { home: home.to_owned() }
+        Cli { home: home.to_owned(), environment: Vec::new() }
+    }
+
+    /// The same with this in the environment of all that it calls.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<PathBuf>) -> Self {
+        self.environment.push((name, value.into()));
+        self
     }
 
     /// Where its directories are.
@@ -85,7 +93,9 @@ impl Cli {
             .env("HOME", &self.home)
             .env("XDG_CONFIG_HOME", self.home.join("config"))
             .env("XDG_STATE_HOME", self.home.join("state"))
+            .env("XDG_RUNTIME_DIR", self.home.join("run"))
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.home);
     }
 

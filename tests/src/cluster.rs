@@ -1,6 +1,6 @@
 //! A cluster from its start to its end.
 
-use crate::{Cli, Process, binary, eventually, processes_under};
+use crate::{Cli, Process, WallClock, binary, eventually, processes_under};
 use base::{Secret, Uid};
 use client::{Client, Options};
 use std::{
@@ -24,6 +24,22 @@ pub enum Layout {
     Apart,
 }
 
+impl Layout {
+    /// `Apart` where `HOSTLER_TEST_LAYOUT` is `apart`, else `Dev`: for tests that hold on both, which `make test` runs
+    /// twice.
+    ///
+    /// # Panics
+    /// Where it is another word.
+    pub fn chosen() -> Self {
+        let chosen = crate::from_environment("HOSTLER_TEST_LAYOUT");
+        match chosen.as_deref().map(|c| c.to_str().unwrap_or_default()) {
+            None | Some("dev") => Layout::Dev,
+            Some("apart") => Layout::Apart,
+            Some(other) => panic!("HOSTLER_TEST_LAYOUT is {other}, neither dev nor apart"),
+        }
+    }
+}
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -35,17 +51,19 @@ pub struct Setup {
     pub synthetic: bool,
     /// The guest image to import as `tiny`.
     pub guest: Option<PathBuf>,
+    /// What its processes take for the time of day, where that is not the machine's.
+    pub clock: Option<WallClock>,
 }
 
 impl Setup {
     /// Workers that only play.
     pub fn synthetic(layout: Layout, workers: u32) -> Self {
-        Setup { layout, workers, synthetic: true, guest: None }
+        Setup { layout, workers, synthetic: true, guest: None, clock: None }
     }
 
     /// Workers that run QEMU, with this guest image.
     pub fn qemu(layout: Layout, workers: u32, guest: PathBuf) -> Self {
-        Setup { layout, workers, synthetic: false, guest: Some(guest) }
+        Setup { layout, workers, synthetic: false, guest: Some(guest), clock: None }
     }
 }
 
@@ -71,6 +89,7 @@ impl Cluster {
     pub async fn start(setup: Setup) -> Self {
         let dir = TempDir::with_prefix("hostler-e2e-").expect("a directory");
         let cli = Cli::new(dir.path());
+        let cli = setup.clock.as_ref().map_or(cli.clone(), |clock| clock.dress(cli));
         let listen = format!("{}:0", loopback());
         let controller = start_controller(&cli, &setup, dir.path(), &listen, &[]);
         let mut cluster = Cluster { controller, workers: Vec::new(), listen: None, setup, cli, dir };
@@ -82,6 +101,11 @@ impl Cluster {
         cluster.wait_until_online().await;
         cluster.bring_images().await;
         cluster
+    }
+
+    /// Which processes it consists of.
+    pub fn layout(&self) -> Layout {
+        self.setup.layout
     }
 
     /// The directory of everything.

@@ -1,14 +1,17 @@
-//! Requests as any HTTP client may send them, right or wrong: what the typed client would never say. Plain, to `dev`.
+//! Requests as any HTTP client may send them, right or wrong: what the typed client would never say. Plain to `dev`,
+//! over TLS to a controller apart.
 
-use crate::Cluster;
+use crate::{Cluster, Layout};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request, Response, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use link::BoxedIo;
 use rt::task::Task;
 use serde_json::Value;
-use std::time::Duration;
+use std::{fs, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// Longest time for an answer's head, or for a body that ends.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -16,8 +19,41 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// Who asks, and where.
 #[derive(Clone, Debug)]
 pub struct Http {
-    address: String,
+    server: Server,
     token: Option<String>,
+}
+
+/// Where a server is, and how it is spoken to.
+#[derive(Clone)]
+struct Server {
+    address: String,
+    tls: Option<TlsConnector>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.address)
+    }
+}
+
+impl Server {
+    fn of(cluster: &Cluster) -> Self {
+        let tls = (cluster.layout() == Layout::Apart).then(|| {
+            let ca = fs::read_to_string(cluster.data_dir().join("ca.crt")).expect("a CA");
+            let mut config = link::pki::client_tls_ca(&ca).expect("a CA");
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            TlsConnector::from(Arc::new(config))
+        });
+        Server { address: cluster.address(), tls }
+    }
+
+    async fn connect(&self) -> BoxedIo {
+        let tcp = TcpStream::connect(&self.address).await.expect("a connection");
+        let Some(tls) = &self.tls else { return Box::new(tcp) };
+        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host).to_owned();
+        let name = host.try_into().expect("an address");
+        Box::new(tls.connect(name, tcp).await.expect("a handshake"))
+    }
 }
 
 /// A whole answer.
@@ -34,7 +70,7 @@ pub struct Answer {
 /// A request that is being put together.
 #[derive(Debug)]
 pub struct Ask {
-    address: String,
+    server: Server,
     request: hyper::http::request::Builder,
     body: Bytes,
 }
@@ -61,22 +97,31 @@ pub struct Event {
 impl Http {
     /// Asks as the cluster's admin.
     pub fn admin(cluster: &Cluster) -> Self {
-        Http { address: cluster.address(), token: Some(cluster.token().expose_secret().to_owned()) }
+        Http { server: Server::of(cluster), token: Some(cluster.token().expose_secret().to_owned()) }
     }
 
     /// Asks with this token, or as nobody.
     #[must_use]
     pub fn as_token(&self, token: Option<&str>) -> Self {
-        Http { address: self.address.clone(), token: token.map(ToOwned::to_owned) }
+        Http { server: self.server.clone(), token: token.map(ToOwned::to_owned) }
+    }
+
+    /// A connection on which nothing was sent yet.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub async fn connect(&self) -> BoxedIo {
+        self.server.connect().await
     }
 
     /// Begins a request.
     pub fn ask(&self, method: &str, path: &str) -> Ask {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.address);
+        let mut request =
+            Request::builder().method(method).uri(path).header(header::HOST, &self.server.address);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        Ask { address: self.address.clone(), request, body: Bytes::new() }
+        Ask { server: self.server.clone(), request, body: Bytes::new() }
     }
 
     /// GET.
@@ -139,8 +184,8 @@ impl Ask {
         let request = self.request.body(Full::new(self.body)).expect("a request");
         let what = format!("{} {}", request.method(), request.uri());
         let answered = async {
-            let tcp = TcpStream::connect(&self.address).await.expect("a connection");
-            let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.expect("a connection");
+            let io = TokioIo::new(self.server.connect().await);
+            let (mut sender, connection) = http1::handshake(io).await.expect("a connection");
             let connection = rt::task::spawn("connection", async move {
                 let _ = connection.with_upgrades().await; // its end shows in the body
             });

@@ -4,21 +4,25 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a test library: what is not as it must be ends the test
 
 mod cli;
+mod clock;
 mod cluster;
 mod fleet;
 mod guest;
 mod http;
 mod process;
+mod registered;
 mod seeded;
 mod shell;
 mod terminal;
 
 pub use cli::{Cli, Ran};
+pub use clock::WallClock;
 pub use cluster::{Cluster, Layout, Setup};
 pub use fleet::Fleet;
 pub use guest::{guest_image, skip};
 pub use http::{Answer, Ask, Event, Events, Http};
 pub use process::{Process, alive, processes_under};
+pub use registered::Registered;
 pub use seeded::Seeded;
 pub use shell::Shell;
 pub use terminal::Terminal;

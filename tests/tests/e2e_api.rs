@@ -14,7 +14,7 @@ const READY: Duration = Duration::from_secs(30);
 const VMS: &str = "/v1/projects/default/vms";
 
 async fn start(workers: u32) -> (Cluster, Http) {
-    let cluster = Cluster::start(Setup::synthetic(Layout::Dev, workers)).await;
+    let cluster = Cluster::start(Setup::synthetic(Layout::chosen(), workers)).await;
     let admin = Http::admin(&cluster);
     (cluster, admin)
 }
@@ -275,12 +275,10 @@ async fn e2e_a_watch_misses_nothing_and_resumes() {
     // A watch that sees none of what happens still hears how far it is.
     let mut quiet = admin.events("/v1/watch?kinds=join-token").await.unwrap();
     let begin = quiet.next().await.unwrap();
+    let worker = format!("/v1/workers/{}", cluster.worker_name(1));
     let noise = async {
         for n in 0.. {
-            admin
-                .send("PATCH", "/v1/workers/dev-1", &json!({"spec": {"labels": {"n": format!("{n}")}}}))
-                .await
-                .is(200);
+            admin.send("PATCH", &worker, &json!({"spec": {"labels": {"n": format!("{n}")}}})).await.is(200);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -363,10 +361,11 @@ async fn e2e_records_are_paged_and_say_who_did_what() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_a_dry_run_says_where_and_waiting_says_why() {
-    let (_cluster, admin) = start(2).await;
+    let (cluster, admin) = start(2).await;
+    let second = cluster.worker_name(2);
     let ask = |body: Value| admin.ask("POST", &format!("{VMS}?dryRun=true")).json(&body).send();
     let fits = ask(vm("a", json!({}))).await.is(200);
-    assert!(text(&fits["worker"]).starts_with("dev-"), "{fits}");
+    assert!([cluster.worker_name(1), second.clone()].iter().any(|w| fits["worker"] == **w), "{fits}");
     let large = ask(vm("a", json!({"memory": "100GiB"}))).await.is(200);
     assert!(large["worker"].is_null() && !text(&large["fix"]).is_empty(), "{large}");
     assert!(text(&large["pending"]).contains("both workers"), "{large}");
@@ -381,9 +380,9 @@ async fn e2e_a_dry_run_says_where_and_waiting_says_why() {
     let waits = phase(&admin, "labelled", "Pending").await;
     assert!(text(&waits["status"]["message"]).contains("label"), "{waits}");
     let labels = json!({"spec": {"labels": {"disk": "fast"}}});
-    admin.send("PATCH", "/v1/workers/dev-2", &labels).await.is(200);
+    admin.send("PATCH", &format!("/v1/workers/{second}"), &labels).await.is(200);
     let placed = phase(&admin, "labelled", "Running").await;
-    assert_eq!(placed["status"]["worker"]["name"], "dev-2");
+    assert_eq!(placed["status"]["worker"]["name"], *second);
 
     create(&admin, "impatient", json!({"memory": "100GiB", "pendingTimeoutSeconds": 1})).await;
     let failed = phase(&admin, "impatient", "Failed").await;
@@ -540,7 +539,8 @@ async fn e2e_the_same_file_applied_twice_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_what_is_in_use_stays() {
-    let (_cluster, admin) = start(1).await;
+    let (cluster, admin) = start(1).await;
+    let worker = format!("/v1/workers/{}", cluster.worker_name(1));
     admin.send("POST", "/v1/projects", &json!({"name": "shop", "spec": {}})).await.is(201);
     admin.send("POST", "/v1/projects/shop/vms", &vm("web", json!({}))).await.is(201);
     eventually("it runs", READY, || async {
@@ -548,12 +548,12 @@ async fn e2e_what_is_in_use_stays() {
         (vm["status"]["phase"] == "Running").then_some(())
     })
     .await;
-    for path in ["/v1/projects/shop", "/v1/images/synthetic", "/v1/workers/dev-1"] {
+    for path in ["/v1/projects/shop", "/v1/images/synthetic", &worker] {
         let problem = refused(&admin.delete(path).await, 409, "conflict");
         assert!(text(&problem["detail"]).contains("1 VM"), "{problem}");
     }
     admin.delete("/v1/projects/default").await.problem(409);
-    let alive = refused(&admin.delete("/v1/workers/dev-1?confirmDead=true").await, 409, "conflict");
+    let alive = refused(&admin.delete(&format!("{worker}?confirmDead=true")).await, 409, "conflict");
     assert!(text(&alive["detail"]).contains("connected"), "{alive}");
     admin.delete("/v1/projects/shop/vms/web").await.is(202);
     eventually("the project can go", READY, || async {
@@ -610,7 +610,7 @@ async fn e2e_the_server_tells_of_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_answers_are_what_the_description_says() {
-    let (_cluster, admin) = start(1).await;
+    let (cluster, admin) = start(1).await;
     create(&admin, "web", json!({"startupScript": {"script": "true", "env": {"A": "b"}}, "resources": {}}))
         .await;
     phase(&admin, "web", "Running").await;
@@ -643,7 +643,7 @@ async fn e2e_answers_are_what_the_description_says() {
                 let name = names(&admin.get("/v1/projects/default/operations").await.is(200)).remove(0);
                 path.replace("{name}", &name)
             }
-            "/v1/workers/{name}" => "/v1/workers/dev-1".into(),
+            "/v1/workers/{name}" => path.replace("{name}", &cluster.worker_name(1)),
             "/v1/images/{name}" => "/v1/images/synthetic".into(),
             "/v1/projects/{name}" => "/v1/projects/default".into(),
             "/v1/operations/{name}" => {

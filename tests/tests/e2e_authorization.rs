@@ -27,7 +27,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 1)).await;
+        let cluster = Cluster::start(Setup::synthetic(Layout::chosen(), 1)).await;
         let admin = Http::admin(&cluster);
         for project in ["red", "blue"] {
             admin.send("POST", "/v1/projects", &json!({"name": project, "spec": {}})).await.is(201);
@@ -173,9 +173,10 @@ impl Scene {
             R::DeleteFleet => (outdated(&[project, "estate"]), 412),
             R::DeleteCredential => (outdated(&[project, "word"]), 412),
             R::StartFleet => (body(&[project, "estate"], json!({})), 400),
-            R::GetProjectOperation | R::CancelProjectOperation | R::GetOperationLog => {
-                (plain(&[project, &self.started]), 200)
-            }
+            R::GetProjectOperation
+            | R::CancelProjectOperation
+            | R::GetOperationLog
+            | R::GetOperationEvents => (plain(&[project, &self.started]), 200),
             R::GetVm => (plain(&vm), 200),
             R::PutVm => (body(&vm, json!({})), 400),
             R::PatchVm => (body(&vm, nonsense), 400),
@@ -407,7 +408,7 @@ async fn closed(stream: hyper::upgrade::Upgraded, how: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_the_last_admin_stays_and_workers_are_only_made_by_joining() {
-    let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 1)).await;
+    let cluster = Cluster::start(Setup::synthetic(Layout::chosen(), 1)).await;
     let admin = Http::admin(&cluster);
     let me = admin.get("/v1/whoami").await.is(200);
     let name = me["account"].as_str().unwrap();

@@ -5,15 +5,12 @@
 use e2e::{Cluster, Http, Layout, Setup};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Stdio, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const VMS: &str = "/v1/projects/default/vms";
 
 async fn start() -> (Cluster, Http) {
-    let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 1)).await;
+    let cluster = Cluster::start(Setup::synthetic(Layout::chosen(), 1)).await;
     let admin = Http::admin(&cluster);
     (cluster, admin)
 }
@@ -188,7 +185,7 @@ async fn e2e_images_that_are_none_are_refused() {
     admin.ask("PUT", "/v1/images/text/parts/kernel").body(good.clone()).send().await.problem(404);
     admin.ask("PUT", "/v1/images/missing/parts/disk").body(good.clone()).send().await.problem(404);
     // An upload that is cut in the middle leaves nothing; the whole one then is taken.
-    cut_upload(&cluster, part, &good).await;
+    cut_upload(&cluster, &admin, part, &good).await;
     assert_eq!(admin.get("/v1/images/text").await.is(200)["status"]["ready"], false);
     let done = admin.ask("PUT", part).body(good.clone()).send().await.is(200);
     assert_eq!(done["status"]["ready"], true);
@@ -211,19 +208,19 @@ fn names_under(dir: &Path) -> Vec<String> {
 }
 
 /// Sends half of what was announced, then hangs up.
-async fn cut_upload(cluster: &Cluster, path: &str, bytes: &[u8]) {
-    let mut tcp = TcpStream::connect(cluster.address()).await.unwrap();
+async fn cut_upload(cluster: &Cluster, admin: &Http, path: &str, bytes: &[u8]) {
+    let mut io = admin.connect().await;
     let head = format!(
         "PUT {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n",
         cluster.address(),
         cluster.token().expose_secret(),
         bytes.len()
     );
-    tcp.write_all(head.as_bytes()).await.unwrap();
-    tcp.write_all(&bytes[..bytes.len() / 2]).await.unwrap();
-    tcp.shutdown().await.unwrap();
+    io.write_all(head.as_bytes()).await.unwrap();
+    io.write_all(&bytes[..bytes.len() / 2]).await.unwrap();
+    io.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(10), tcp.read_to_end(&mut answer)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(10), io.read_to_end(&mut answer)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

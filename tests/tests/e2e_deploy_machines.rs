@@ -51,6 +51,8 @@ fn snapshot(host: &Host) -> Snapshot {
 /// A package of our own in a repository of its own, which is all that apt of the machine knows.
 const REPOSITORY: &str = r#"
 set -e
+# What other tests do on this machine must not show here.
+rm -rf /var/lib/hostler /var/log/deployments
 mkdir -p /srv/repo /tmp/p/DEBIAN /tmp/p/opt/greeter
 echo hello >/tmp/p/opt/greeter/hello
 printf 'Package: greeter-for-tests\nVersion: 1.2-3\nArchitecture: all\nMaintainer: t <t@example.org>\nDescription: t\n' >/tmp/p/DEBIAN/control

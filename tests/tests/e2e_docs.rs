@@ -77,6 +77,8 @@ pages! {
         e2e_docs_operations "operations.md"
         e2e_docs_cli "cli.md"
         e2e_docs_fleet "fleet.md"
+        e2e_docs_fleet_inventory "fleet-inventory.md"
+        e2e_docs_from_ansible "from-ansible.md"
         e2e_docs_fleet_deploy "fleet-deploy.md"
         e2e_docs_fleet_secrets "fleet-secrets.md"
         e2e_docs_fleet_tests "fleet-tests.md";
@@ -133,6 +135,29 @@ fn blocks_become_steps() {
     let wanted =
         [step(3, "a \\\n    b", "out", false), step(6, "c <<E\nd\nE", "", false), step(14, "x\ny", "", true)];
     assert_eq!(steps(text), wanted);
+}
+
+#[test]
+fn commands_in_tables_become_steps_where_the_page_says_so() {
+    let rows = "| a | b |\n|---|---|\n| `x \"y\"` | `hostler a -o b` |\n| `z` | not yet |\n| z | `hostler a`, `b` |\n";
+    assert!(steps(rows).is_empty());
+    let text = format!("<!-- tables are run -->\n{rows}");
+    let commands: Vec<(usize, String)> = steps(&text).into_iter().map(|s| (s.line, s.command)).collect();
+    assert_eq!(commands, [(4, "hostler a -o b".to_owned())]);
+}
+
+/// What a page that maps another system says is either run or said not to be there.
+#[test]
+fn every_command_of_ours_that_is_mapped_is_run() {
+    for (page, text) in pages().iter().filter(|(_, text)| text.contains("<!-- tables are run -->")) {
+        let run: Vec<String> = steps(text).into_iter().map(|step| step.command).collect();
+        for row in text.lines().filter(|line| line.starts_with("| ")) {
+            let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+            for code in last.split('`').skip(1).step_by(2).filter(|code| code.starts_with("hostler ")) {
+                assert!(run.iter().any(|command| command == code), "{page}: nothing runs {code}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,111 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // what is not as it must be ends the test
 
-use e2e::{Cluster, Layout, Ran, Setup, eventually, skip};
+use e2e::{Process, Registered, eventually};
 use rt::process::Signal;
 use serde_json::{Value, json};
-use std::{fs, path::Path, time::Duration};
-use testkit::sshd::Sshd;
+use std::{fs, time::Duration};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Whether this machine can keep code apart; says so where it cannot.
-async fn possible(test: &str) -> bool {
-    match runner::Sandbox::available().await {
-        Ok(()) => true,
-        Err(e) => {
-            skip(test, &e.to_string());
-            false
-        }
-    }
-}
-
-async fn git(dir: &Path, args: &[&str]) {
-    let mut command = rt::process::command("git");
-    command.current_dir(dir).args(["-c", "user.name=test", "-c", "user.email=test@example.org"]).args(args);
-    rt::process::run(command, PATIENCE).await.unwrap();
-}
-
-/// A repository with a fleet directory: one node behind this server, and one that is the place where the code runs.
-async fn repository(dir: &Path, node: &Sshd) {
-    fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join("hostler.yaml"), "platforms:\n  - name: estate\n    type: yaml\n    path: .\n")
-        .unwrap();
-    let (ip, port) = (node.address().ip(), node.address().port());
-    let inventory = format!(
-        "node:\n  metadata:\n    host_ip: {ip}\n    ssh_port: {port}\n    ssh_user: {}\n\
-         here:\n  metadata:\n    local_node: true\n  services: [mark]\n",
-        node.user()
-    );
-    fs::write(dir.join("inventory.yaml"), inventory).unwrap();
-    let service = dir.join("services/mark");
-    fs::create_dir_all(&service).unwrap();
-    let steps = "steps:\n  - file:\n      path: /tmp/mark\n      content: here\n";
-    fs::write(service.join("service.yaml"), steps).unwrap();
-    git(dir, &["init", "--quiet"]).await;
-    git(dir, &["add", "."]).await;
-    git(dir, &["commit", "--quiet", "-m", "an estate"]).await;
-}
-
-/// A cluster that knows the directory, with a key for its node. Loopback is allowed: that is where test nodes are.
-struct Scene {
-    cluster: Cluster,
-    node: Sshd,
-}
-
-impl Scene {
-    async fn start() -> Self {
-        let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
-        let node = Sshd::start(&[]).await.unwrap();
-        let repo = cluster.dir().join("repo");
-        repository(&repo, &node).await;
-        let (ip, port) = (node.address().ip(), node.address().port());
-        let known = cluster.dir().join("known_hosts");
-        fs::write(&known, format!("[{ip}]:{port} {}\n", node.host_key())).unwrap();
-        let identity = node.identity();
-        let cli = cluster.cli();
-        let key = ["credential", "create", "root-key", "--ssh-key", identity.to_str().unwrap()];
-        cli.run(&key).await.ok();
-        let url = format!("ssh://{}@{ip}:{port}{}", node.user(), repo.display());
-        let create =
-            ["fleet", "create", "estate", "--git", &url, "--credential", "root-key", "--known-hosts"];
-        cli.run(&[&create[..], &[known.to_str().unwrap()]].concat()).await.ok();
-        let scene = Scene { cluster, node };
-        let allow = json!({"spec": {"runnerNetworks": ["127.0.0.0/8"]}});
-        scene.send("PATCH", "/v1/settings", &allow).await.ok();
-        scene
-    }
-
-    async fn send(&self, method: &str, path: &str, body: &Value) -> Ran {
-        let text = body.to_string();
-        self.cluster.cli().run_with(&["api", method, path, "--input", "-"], text.as_bytes()).await
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.cluster.cli().run(&["api", "GET", path]).await.json()
-    }
-
-    async fn audit(&self) -> Vec<Value> {
-        let page = self.get("/v1/audit?limit=1000").await;
-        page["items"].as_array().unwrap().clone()
-    }
-
-    /// The paths of audit records of operations with this result, without what leads to them.
-    async fn reached(&self, result: &str) -> Vec<String> {
-        let of_operation = |r: &Value| {
-            let path = r["path"].as_str()?.split_once("/operations/")?.1.split_once('/')?.1.to_owned();
-            (r["result"] == result && r["verb"] == "connect").then_some(path)
-        };
-        self.audit().await.iter().filter_map(of_operation).collect()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_commands_run_on_nodes_through_the_controller() {
-    if !possible("e2e_commands_run_on_nodes_through_the_controller").await {
+    if !Registered::is_possible("e2e_commands_run_on_nodes_through_the_controller").await {
         return;
     }
-    let scene = Scene::start().await;
+    let scene = Registered::start(&[], &[]).await;
     let cli = scene.cluster.cli();
     let run = ["fleet", "run", "estate", "--", "--node", "node", "--command", "echo over $SSH_CONNECTION"];
     let said = cli.run(&run).await.ok();
@@ -132,10 +40,10 @@ async fn e2e_commands_run_on_nodes_through_the_controller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_a_hostile_directory_gets_four_refusals_and_four_records() {
-    if !possible("e2e_a_hostile_directory_gets_four_refusals_and_four_records").await {
+    if !Registered::is_possible("e2e_a_hostile_directory_gets_four_refusals_and_four_records").await {
         return;
     }
-    let scene = Scene::start().await;
+    let scene = Registered::start(&[], &[]).await;
     let cli = scene.cluster.cli();
     scene.send("POST", "/v1/projects", &json!({"name": "blue", "spec": {}})).await.ok();
     let theirs = json!({"name": "word", "spec": {"kind": "text", "value": "the-word-of-blue"}});
@@ -176,10 +84,10 @@ async fn e2e_a_hostile_directory_gets_four_refusals_and_four_records() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_commands_cut_off_by_a_crash_are_not_repeated() {
-    if !possible("e2e_commands_cut_off_by_a_crash_are_not_repeated").await {
+    if !Registered::is_possible("e2e_commands_cut_off_by_a_crash_are_not_repeated").await {
         return;
     }
-    let mut scene = Scene::start().await;
+    let mut scene = Registered::start(&[], &[]).await;
     let mark = scene.node.home().join("began");
     let command = format!("echo x >>{0}; sleep 600", mark.display());
     let run = ["fleet", "run", "estate", "--detach", "--", "--node", "node", "--command", &command];
@@ -200,10 +108,10 @@ async fn e2e_commands_cut_off_by_a_crash_are_not_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_only_a_check_of_all_nodes_tells_of_drift() {
-    if !possible("e2e_only_a_check_of_all_nodes_tells_of_drift").await {
+    if !Registered::is_possible("e2e_only_a_check_of_all_nodes_tells_of_drift").await {
         return;
     }
-    let scene = Scene::start().await;
+    let scene = Registered::start(&[], &[]).await;
     let cli = scene.cluster.cli();
     let path = "/v1/projects/default/fleets/estate";
     // Its exit code would say that all is well.
@@ -220,10 +128,10 @@ async fn e2e_only_a_check_of_all_nodes_tells_of_drift() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_an_operation_is_cancelled() {
-    if !possible("e2e_an_operation_is_cancelled").await {
+    if !Registered::is_possible("e2e_an_operation_is_cancelled").await {
         return;
     }
-    let scene = Scene::start().await;
+    let scene = Registered::start(&[], &[]).await;
     let cli = scene.cluster.cli();
     let mark = scene.node.home().join("began");
     let command = format!("echo x >>{}; sleep 600", mark.display());
@@ -237,4 +145,142 @@ async fn e2e_an_operation_is_cancelled() {
         (operation["status"]["state"] == "Cancelled").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_schedule_tells_of_drift_by_itself() {
+    if !Registered::is_possible("e2e_a_schedule_tells_of_drift_by_itself").await {
+        return;
+    }
+    let scene = Registered::start(&[], &["--check-every", "10s"]).await;
+    let path = "/v1/projects/default/fleets/estate";
+    let check = eventually("a check by the schedule", PATIENCE, || async {
+        Some(scene.get(path).await["status"]["lastCheck"].clone()).filter(|check| !check.is_null())
+    })
+    .await;
+    assert_eq!(check["drift"], "Pending");
+    assert!(check["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{check}");
+    let name = check["operation"].as_str().unwrap();
+    let operation = scene.get(&format!("/v1/projects/default/operations/{name}")).await;
+    assert_eq!(operation["spec"]["author"], "schedule");
+    assert_eq!(operation["status"]["result"]["nodes"]["here"]["status"], "ok", "{operation}");
+    let events = scene.cluster.cli().run(&["event", "list"]).await.ok();
+    assert!(events.contains("Drifted"), "{events}");
+    let list = scene.cluster.cli().run(&["fleet", "list"]).await.ok();
+    assert!(list.lines().any(|l| l.starts_with("estate") && l.contains("Pending")), "{list}");
+}
+
+/// Two steps of which the second one fails.
+const STEPS: &str = "steps:
+  - file: {path: /tmp/mark, content: here}
+  - {name: stumble, remote_bash: 'echo it stumbles; exit 3'}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_nodes_and_steps_of_an_operation_are_told_as_they_happen_and_kept() {
+    if !Registered::is_possible("e2e_nodes_and_steps_of_an_operation_are_told_as_they_happen_and_kept").await
+    {
+        return;
+    }
+    let scene = Registered::start(&[("services/mark/service.yaml", STEPS)], &[]).await;
+    let cli = scene.cluster.cli();
+    // The first event comes while the command still waits for us.
+    let go = scene.node.home().join("go");
+    let command = format!("while ! test -e {}; do sleep 0.05; done", go.display());
+    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "node", "--command", &command];
+    let name = cli.run(&run).await.ok().trim().to_owned();
+    let log = scene.cluster.dir().join("watch.log");
+    let mut watch = Process::start(cli.command(&["operation", "watch", &name]), &log);
+    let begun = || async { watch.log().contains(" has begun").then_some(()) };
+    eventually("the first event", PATIENCE, begun).await;
+    fs::write(&go, "").unwrap();
+    assert_eq!(watch.wait(PATIENCE).await, Some(0));
+    let said = watch.log();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["node: waits for its turn", "node: has begun"]);
+    assert!(lines.last().unwrap().starts_with("node: ok after "), "{said}");
+
+    // The log has the words that the verb says without a controller.
+    let deployed = cli.run(&["fleet", "deploy", "estate", "--", "--all"]).await;
+    assert_eq!(deployed.code, 1, "{deployed:?}");
+    assert!(
+        deployed.stdout.contains("===== [ here / mark ] - HPC Service Deploy ===== Begin"),
+        "{deployed:?}"
+    );
+    assert!(deployed.stdout.contains("it stumbles"), "{deployed:?}");
+    let list = scene.get("/v1/projects/default/operations").await;
+    let is_deploy = |o: &&Value| o["spec"]["kind"] == "fleet-deploy";
+    let operation = list["items"].as_array().unwrap().iter().find(is_deploy).unwrap();
+    let result = &operation["status"]["result"];
+    assert_eq!(result["report"]["items"][0]["node"], "here", "{result}");
+    let here = &result["nodes"]["here"];
+    assert_eq!((&here["status"], &here["code"]), (&json!("failed"), &json!(3)), "{here}");
+    let steps: Vec<(&str, &str)> = here["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["service"].as_str().unwrap(), s["state"].as_str().unwrap()))
+        .collect();
+    assert_eq!(steps, [("mark", "done"), ("mark", "failed")]);
+    let name = operation["metadata"]["name"].as_str().unwrap();
+    let events = cli.run(&["operation", "watch", name, "-o", "json"]).await.ok();
+    let events: Vec<Value> = events.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["queued", "started", "step", "step", "step", "step", "finished"]);
+    assert_eq!(events[5]["step"], "stumble");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_directory_uses_the_credentials_that_it_was_granted() {
+    if !Registered::is_possible("e2e_a_directory_uses_the_credentials_that_it_was_granted").await {
+        return;
+    }
+    let word = format!("canary-{:x}", u64::from_le_bytes(rt::ids::random_bytes()));
+    let config = "platforms: [{name: estate, type: yaml, path: .}]\n\
+                  secrets:\n  - {type: credential, name: word, at: app.word}\n";
+    let service = "steps:\n  - file: {path: /tmp/mark, content: 'it is {{ secrets.app.word }}'}\n  \
+                   - remote_bash: 'cat /tmp/mark; cat /tmp/mark >&2; exit 1'\n";
+    let files = [("hostler.yaml", config), ("services/mark/service.yaml", service)];
+    let scene = Registered::start(&files, &[]).await;
+    let cli = scene.cluster.cli();
+    let file = scene.cluster.dir().join("word");
+    fs::write(&file, format!("{word}\n")).unwrap();
+    cli.run(&["credential", "create", "word", "--text-file", file.to_str().unwrap()]).await.ok();
+    fs::remove_file(&file).unwrap();
+
+    let run = ["fleet", "run", "estate", "--", "--node", "node", "--secret-env", "W=app.word", "--command"];
+    let tell = "test -n \"$W\" && echo $W | tee ~/got; b=${W%????}; printf %s \"$b\"; sleep 0.05; echo \"${W#\"$b\"}\"";
+    let refused = cli.run(&[&run[..], &[tell]].concat()).await;
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(refused.code != 0 && said.contains("no credential 'word'"), "{said}");
+
+    let grant = json!({"spec": {"credentials": ["root-key", "word"]}});
+    scene.send("PATCH", "/v1/projects/default/fleets/estate", &grant).await.ok();
+    let ran = cli.run(&[&run[..], &[tell]].concat()).await;
+    assert!(ran.code == 0 && ran.stdout.ends_with("\n********\n********\n"), "{ran:?}");
+    assert_eq!(fs::read_to_string(scene.node.home().join("got")).unwrap(), format!("{word}\n"));
+    let deployed = cli.run(&["fleet", "deploy", "estate", "--", "--all"]).await;
+    assert!(deployed.stdout.contains("it is ********"), "{deployed:?}");
+
+    let uses = scene.reached("ok").await;
+    assert!(uses.iter().filter(|p| *p == "credentials/default/word").count() >= 2, "{uses:?}");
+    assert!(scene.reached("forbidden").await.contains(&"credentials/default/word".to_owned()));
+
+    // It is nowhere: in no answer, log or file of the controller.
+    let mut told = vec![ran.stdout, ran.stderr, deployed.stdout, deployed.stderr];
+    for path in ["/v1/projects/default/operations", "/v1/audit?limit=1000", "/v1/events?limit=1000"] {
+        told.push(scene.get(path).await.to_string());
+    }
+    assert!(told.iter().all(|text| !text.contains(&word)), "{told:#?}");
+    let mut open = vec![scene.cluster.dir().to_owned()];
+    let mut read = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().flatten().map(|entry| entry.path()));
+        } else if let Ok(bytes) = fs::read(&path) {
+            read += 1;
+            assert!(!bytes.windows(word.len()).any(|w| w == word.as_bytes()), "{}", path.display());
+        }
+    }
+    assert!(read > 10, "only {read} files were looked at");
 }

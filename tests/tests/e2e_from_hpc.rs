@@ -70,7 +70,7 @@ async fn e2e_each_word_of_a_configuration_becomes_what_the_page_says() {
 }
 
 /// Two web servers and a fleet over them.
-const FLEET: &str = r"
+const FLEET: &str = r#"
 set -e
 mkdir -p ~/fleet/lab && cd ~/fleet/lab
 cat >inventory.yaml <<'END'
@@ -79,17 +79,22 @@ web1: {metadata: {hostname: web1.example.org}, services: [web], groups: [front]}
 web2: {metadata: {hostname: web2.example.org}, services: [web]}
 END
 echo 'front: {}' >groups.yaml
+for service in tools others web; do
+  echo "def check(node) = [{ remote_bash: 'cat /tmp/$service 2>/dev/null' + ' || true' }]" >service_$service.rb
+  echo "def deploy(node) = [{ remote_bash: \"echo #{node} >/tmp/$service\" }]" >>service_$service.rb
+done
 git init -q -b master . && git config user.name Me && git config user.email me@example.org
 git add . && git commit -qm 'First version'
 sed -i 's/services: .tools./services: [others]/' inventory.yaml
 cd ..
 printf 'hostname\nid -un\n' >commands
+echo '{}' >secrets.json
 echo 'yaml_inventory_platform path: %q(lab)' >hpc_config.rb
 hostler fleet import
 hostler fleet links bin
 hostler fleet links bin
 set +e
-";
+"#;
 
 #[tokio::test]
 async fn e2e_both_spellings_of_a_command_do_the_same() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// A VM that has lived for longer than its pending timeout still gets the whole of it when it waits again.
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_each_wait_for_a_place_has_its_full_time() {
-    let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 1)).await;
+    let cluster = Cluster::start(Setup::synthetic(Layout::chosen(), 1)).await;
     let cli = cluster.cli();
     let create = ["vm", "create", "web", "--image", "synthetic", "--cpus", "10", "--ttl", "1h"];
     cli.run(&[&create[..], &["--pending-timeout", "4s", "--wait"]].concat()).await.ok();

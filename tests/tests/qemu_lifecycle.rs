@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // what is not as it must be ends the test
 
-use e2e::{Cli, Cluster, Layout, Process, Setup, eventually, guest_image, skip};
+use e2e::{Cli, Cluster, Layout, Process, Setup, alive, eventually, guest_image, skip};
 use rt::process::Signal;
 use serde_json::Value;
 use std::{fs, time::Duration};
@@ -71,6 +71,47 @@ async fn qemu_a_disk_is_kept_and_policies_are_followed() {
     // Powered off from inside: that is no failure.
     cli.run(&["vm", "exec", "web", "--", "sudo poweroff"]).await;
     until(cli, "web", "the end of a guest that powered itself off", |s| s["phase"] == "Stopped").await;
+    assert_eq!(cluster.hypervisors(), [] as [u32; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn qemu_each_restart_policy_does_what_it_says() {
+    let Some(cluster) = cluster("qemu_each_restart_policy_does_what_it_says").await else { return };
+    let cli = cluster.cli();
+    cli.run(&["worker", "cpu-ratio", "w1", "4"]).await.ok();
+    let policies = ["always", "on-failure", "never"];
+    for policy in policies {
+        cli.run(&a_vm(policy, &["--restart-policy", policy])).await.ok();
+    }
+    let pid = async |vm| u32::try_from(status(cli, vm).await["pid"].as_u64().unwrap()).unwrap();
+    // Powered off from inside: only `always` comes again, with its disk, and as often as that happens.
+    sh(cli, "always", "echo kept >note; sync").await;
+    for restarts in 1..=2 {
+        let before = pid("always").await;
+        cli.run(&["vm", "exec", "always", "--", "sudo poweroff"]).await;
+        let again = |s: &Value| s["phase"] == "Running" && s["restartCount"].as_u64() >= Some(restarts);
+        until(cli, "always", "a new start after a power-off", again).await;
+        assert_ne!(pid("always").await, before);
+        assert!(!alive(before));
+        assert_eq!(sh(cli, "always", "cat note").await, "kept");
+    }
+    // A hypervisor that crashes: `on-failure` comes again, too.
+    for (policy, phase) in [("always", "Running"), ("on-failure", "Running"), ("never", "Failed")] {
+        let (before, counted) = (pid(policy).await, status(cli, policy).await["restartCount"].as_u64());
+        rt::process::signal(before, Signal::KILL).unwrap();
+        let more = u64::from(phase == "Running");
+        let then = |s: &Value| s["phase"] == phase && s["restartCount"].as_u64() >= counted.map(|c| c + more);
+        let now = until(cli, policy, "what its policy says after a crash", then).await;
+        assert_eq!(now["restartCount"].as_u64(), counted.map(|c| c + more), "{now}");
+    }
+    for policy in ["always", "on-failure"] {
+        assert_eq!(sh(cli, policy, "hostname").await, policy);
+    }
+    cli.run(&["vm", "exec", "on-failure", "--", "sudo poweroff"]).await;
+    until(cli, "on-failure", "the end of a guest that powered itself off", |s| s["phase"] == "Stopped").await;
+    // Stopped by its owner: no policy starts it again, also not when its worker does.
+    cli.run(&["vm", "stop", "always", "--wait"]).await.ok();
+    assert_eq!(status(cli, "always").await["phase"], "Stopped");
     assert_eq!(cluster.hypervisors(), [] as [u32; 0]);
 }
 

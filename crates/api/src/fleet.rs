@@ -1,7 +1,7 @@
 //! Fleet directories that the controller knows, what is done with them, and the credentials for their nodes.
 
 use crate::meta::{Empty, Object};
-use base::{Name, Secret};
+use base::{Error, Name, Secret};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -161,4 +161,98 @@ pub enum CredentialKind {
     SshKey,
     /// A text that a directory asks for by name.
     Text,
+}
+
+/// What happens on the nodes of an operation: a line of JSON each, as it happens. Outputs are in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "camelCase")]
+pub enum NodeEvent {
+    /// A node waits for its turn.
+    Queued {
+        /// The node.
+        node: String,
+    },
+    /// A node has begun.
+    Started {
+        /// The node.
+        node: String,
+    },
+    /// A node could not be reached, and is tried again.
+    Again {
+        /// The node.
+        node: String,
+        /// Why it could not be reached.
+        #[schema(value_type = Object)]
+        error: Error,
+    },
+    /// A step of a node has begun or ended.
+    Step {
+        /// The node.
+        node: String,
+        /// The step.
+        #[serde(flatten)]
+        step: NodeStep,
+    },
+    /// A node has ended.
+    Finished {
+        /// The node.
+        node: String,
+        /// How it went.
+        #[serde(flatten)]
+        outcome: NodeOutcome,
+    },
+}
+
+/// A step of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStep {
+    /// Its service; commands of a run have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// What it is called.
+    pub step: String,
+    /// How far it is.
+    pub state: NodeStepState,
+}
+
+/// How far a step of a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum NodeStepState {
+    /// It runs.
+    Started,
+    /// It ended well.
+    Done,
+    /// It did not.
+    Failed,
+}
+
+/// How it went on a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeOutcome {
+    /// `ok`, `failed`, `unreachable`, `timeout`, `cancelled` or `skipped`; empty before its end.
+    pub status: String,
+    /// The exit code of the command that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+    /// From its start to its end, in seconds.
+    pub seconds: f64,
+    /// Why it is not well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub error: Option<Error>,
+}
+
+/// What became of a node, in the result of an operation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeResult {
+    /// How it went.
+    #[serde(flatten)]
+    pub outcome: NodeOutcome,
+    /// Its steps that were begun, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<NodeStep>,
 }

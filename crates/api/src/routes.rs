@@ -241,6 +241,8 @@ routes! {
     CancelProjectOperation Post "/v1/projects/{project}/operations/{name}/cancel" Role(V::Connect, R::Fleet);
     /// What an operation of a project has said, by offset.
     GetOperationLog Get "/v1/projects/{project}/operations/{name}/log" Role(V::Read, R::Operation);
+    /// What happens on the nodes of an operation of a project, as it happens.
+    GetOperationEvents Get "/v1/projects/{project}/operations/{name}/events" Role(V::Read, R::Operation);
 }
 
 impl RouteId {

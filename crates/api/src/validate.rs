@@ -214,7 +214,7 @@ impl Validate for crate::fleet::FleetSpec {
             );
         }
         match self.check_every_seconds {
-            Some(seconds) => range("/spec/checkEverySeconds", seconds, 60, 30 * 86_400),
+            Some(seconds) => range("/spec/checkEverySeconds", seconds, 10, 30 * 86_400),
             None => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ pub fn load_contexts() -> Result<(PathBuf, Contexts)> {
 }
 
 /// One run of the program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct App {
     /// The flags that all commands have.
     pub global: Global,

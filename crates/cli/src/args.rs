@@ -168,6 +168,9 @@ pub enum Command {
     /// Inside a sandbox: a connection through the broker
     #[command(hide = true)]
     SandboxConnect(crate::sandboxed::Connect),
+    /// Keeps SSH connections open between runs
+    #[command(hide = true)]
+    KeepConnections(fleet::keep::KeepConnections),
     /// The parent of one VM's hypervisor
     #[command(hide = true)]
     Shim {

@@ -45,8 +45,17 @@ pub async fn dev_ready(options: &DevOptions, url: &str, token: &Secret) -> Resul
     if options.demo {
         show(&printer, &client, options).await?;
     }
-    next_steps(&printer, options);
+    next_steps(&printer, options, image_ready(&client, options).await?);
     Ok(())
+}
+
+/// The image that VMs here can start from, where there is one.
+async fn image_ready(client: &Client, options: &DevOptions) -> Result<Option<&'static str>> {
+    if options.synthetic {
+        return Ok(Some("synthetic"));
+    }
+    let there = client.find::<Image>(&Key::cluster(IMAGE)).await.map_err(|e| e.error)?;
+    Ok(there.is_some_and(|i| i.status.ready).then_some(IMAGE))
 }
 
 async fn import(printer: &Printer, client: &Client, dir: &Path) -> Result<()> {
@@ -123,9 +132,8 @@ async fn run(printer: &Printer, client: &Client, key: &Key, command: &str) -> Re
     }
 }
 
-fn next_steps(printer: &Printer, options: &DevOptions) {
+fn next_steps(printer: &Printer, options: &DevOptions, image: Option<&str>) {
     let program = std::env::current_exe().map_or_else(|_| "hostler".into(), |p| p.display().to_string());
-    let image = if options.synthetic { "synthetic" } else { IMAGE };
     printer.line("\nIn another shell:");
     if options.demo && !options.synthetic {
         printer.line(&format!("  {program} vm ssh {DEMO}"));
@@ -133,7 +141,10 @@ fn next_steps(printer: &Printer, options: &DevOptions) {
         printer.line(&format!("  {program} vm cp /etc/hostname {DEMO}:hello"));
         printer.line(&format!("  {program} vm logs {DEMO}"));
     }
-    printer.line(&format!("  {program} vm create another --image {image} --wait"));
+    match image {
+        Some(image) => printer.line(&format!("  {program} vm create another --image {image} --wait")),
+        None => printer.line(&format!("  {program} image import --help")),
+    }
     printer.line(&format!("  {program} vm list"));
     printer.line(&format!("  {program} worker list"));
     printer.line("\nCtrl-C ends the cluster and its VMs.");

@@ -38,6 +38,11 @@ pub fn state_dir(part: &str) -> Result<PathBuf> {
     Ok(base_dir("XDG_STATE_HOME", ".local/state")?.join(part))
 }
 
+/// `$XDG_RUNTIME_DIR/hostler`: sockets. Where the system has no such place, one beside the state.
+pub fn runtime_dir() -> Result<PathBuf> {
+    if var("XDG_RUNTIME_DIR").is_some() { base_dir("XDG_RUNTIME_DIR", "") } else { state_dir("run") }
+}
+
 /// Who and where we are, as SSH wants to know it.
 pub fn surroundings() -> Surroundings {
     let uid = rustix::process::getuid().as_raw();

@@ -1,31 +1,60 @@
 //! Standard input as it comes, and the keys that leave a session.
 
 use bytes::Bytes;
-use std::io::Read;
+use rustix::event::{PollFd, PollFlags, poll};
+use std::{io, os::unix::net::UnixStream};
 use tokio::sync::mpsc;
 
-/// Reads standard input in a thread of its own, at most a few chunks ahead. `None` at its end.
-///
-/// A read of a terminal cannot be cancelled: the thread stays in it until the process ends.
-pub fn open() -> base::Result<mpsc::Receiver<Bytes>> {
-    let (sender, receiver) = mpsc::channel(4);
-    let read = move || {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut input = std::io::stdin().lock();
-        loop {
-            match input.read(&mut buffer) {
-                Ok(n) if n > 0 => {
-                    if sender.blocking_send(Bytes::copy_from_slice(&buffer[..n])).is_err() {
-                        return;
-                    }
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                _ => return,
-            }
+/// Standard input, read in a thread of its own that is at most a few chunks ahead. Dropping it ends the thread, so that
+/// the next reader, be it another program, gets every key.
+#[derive(Debug)]
+pub struct Keyboard {
+    chunks: mpsc::Receiver<Bytes>,
+    /// The thread sees its end.
+    _open: UnixStream,
+}
+
+impl Keyboard {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub fn open() -> base::Result<Self> {
+        let doing = |e: io::Error| base::Error::io("read standard input", &e);
+        let (sender, chunks) = mpsc::channel(4);
+        let (open, end) = UnixStream::pair().map_err(doing)?;
+        rt::task::thread("stdin", move || read(&end, &sender)).map_err(doing)?;
+        Ok(Keyboard { chunks, _open: open })
+    }
+
+    /// What comes next; `None` at the end of the input. Safe to cancel.
+    pub async fn recv(&mut self) -> Option<Bytes> {
+        self.chunks.recv().await
+    }
+}
+
+/// A read of a terminal cannot be cancelled, so there is none before there is something to read.
+fn read(end: &UnixStream, sender: &mpsc::Sender<Bytes>) {
+    let stdin = io::stdin();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let mut ready = [PollFd::new(end, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => return,
+            Ok(_) if !ready[0].revents().is_empty() => return,
+            Ok(_) => {}
         }
-    };
-    rt::task::thread("stdin", read).map_err(|e| base::Error::io("read standard input", &e))?;
-    Ok(receiver)
+        match rustix::io::read(&stdin, &mut buffer[..]) {
+            Ok(n) if n > 0 => {
+                if sender.blocking_send(Bytes::copy_from_slice(&buffer[..n])).is_err() {
+                    return;
+                }
+            }
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            _ => return,
+        }
+    }
 }
 
 /// Finds the keys that leave: `~.` at the beginning of a line, as with ssh, and Ctrl-] where that is wanted. `~~` is one

@@ -152,6 +152,7 @@ async fn dispatch(app: &App, command: Command, daemons: &dyn Daemons) -> Result 
         Command::Version => nouns::version::run(app).await,
         Command::Whoami => nouns::version::whoami(app).await,
         Command::Completion(c) => c.run(app),
+        Command::KeepConnections(c) => c.run().await,
         Command::Shim { dir } => Ok(daemons.shim(dir)),
     }
 }

@@ -1,9 +1,11 @@
 //! What this program does inside a sandbox of the controller: it stands between a directory's code and the broker.
 
-use crate::{Failure, Result};
-use base::Error;
+use crate::{Failure, Result, env};
+use base::{Error, Name, Secret};
 use clap::Args;
-use std::{ffi::OsString, process::Stdio};
+use futures::future::{BoxFuture, FutureExt};
+use runner::inside;
+use std::{ffi::OsString, process::Stdio, sync::Arc};
 use tokio::io;
 
 /// Runs a program with the broker as its proxy.
@@ -48,5 +50,23 @@ impl Connect {
         let copied = io::copy(&mut from, &mut io::stdout()).await;
         drop(up);
         copied.map(|_| crate::failure::OK).map_err(|e| Error::io("pass on a connection", &e).into())
+    }
+}
+
+/// The variable that is set in a sandbox.
+const INSIDE: &str = "HOSTLER_SANDBOX";
+
+/// Who keeps credentials: the controller, where this runs in one of its sandboxes.
+pub fn credentials() -> Option<Arc<dyn secrets::Credentials>> {
+    env::var(INSIDE).map(|_| Arc::new(Broker) as _)
+}
+
+/// The broker of this sandbox.
+#[derive(Debug)]
+struct Broker;
+
+impl secrets::Credentials for Broker {
+    fn credential<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, base::Result<Secret>> {
+        inside::credential(name).boxed()
     }
 }

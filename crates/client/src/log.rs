@@ -36,6 +36,12 @@ impl Client {
         self.log(self.call(RouteId::GetOperationLog, &[project, &operation.name]), query).await
     }
 
+    /// Opens what happens on the nodes of an operation of a project: an [`api::fleet::NodeEvent`] a line.
+    pub async fn operation_events(&self, operation: &Key, query: &LogQuery) -> Result<Log> {
+        let project = operation.project.as_deref().unwrap_or(api::access::DEFAULT_PROJECT);
+        self.log(self.call(RouteId::GetOperationEvents, &[project, &operation.name]), query).await
+    }
+
     async fn log(&self, call: Call, query: &LogQuery) -> Result<Log> {
         let response = call.query(query).stream().await?;
         let number =

@@ -8,10 +8,13 @@ use api::{
     vm::{Power, RestartPolicy},
 };
 use base::{Code, Error as Failure};
+use rt::clock::Backoff;
 use std::time::Duration;
 
 /// Besides the watch: what a lost message can cost at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long a controller may stay away once it has answered: as long as a watch bears it.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a VM is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,13 +163,15 @@ async fn follow<K: Kind, T>(
     key: &Key,
     mut check: impl FnMut(Option<K>) -> Result<Option<T>>,
 ) -> Result<T> {
+    let mut patience = Duration::ZERO;
     loop {
         // The revision first, then the object: no change in between is missed.
         let one = ListQuery { limit: Some(1), ..ListQuery::default() };
-        let revision = client.page::<K>(key.project.as_deref(), &one).await?.revision;
-        let mut watch = client.watch(&[K::KIND], key.project.as_deref(), Some(revision));
+        let page = patiently(patience, || client.page::<K>(key.project.as_deref(), &one)).await?;
+        patience = PATIENCE;
+        let mut watch = client.watch(&[K::KIND], key.project.as_deref(), Some(page.revision));
         loop {
-            if let Some(answer) = check(client.find(key).await?)? {
+            if let Some(answer) = check(patiently(patience, || client.find(key)).await?)? {
                 return Ok(answer);
             }
             match changed(&mut watch, key).await {
@@ -174,6 +179,20 @@ async fn follow<K: Kind, T>(
                 Err(e) if e.code() == Code::Gone => break,
                 Err(e) => return Err(e),
             }
+        }
+    }
+}
+
+/// Asks again while the controller is away, up to a limit: it may be starting again.
+async fn patiently<T, F: Future<Output = Result<T>>>(limit: Duration, ask: impl Fn() -> F) -> Result<T> {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let begin = rt::clock::now();
+    loop {
+        match ask().await {
+            Err(e) if e.code() == Code::Unavailable && begin.elapsed() < limit => {
+                rt::clock::sleep(backoff.delay()).await;
+            }
+            answer => return answer,
         }
     }
 }

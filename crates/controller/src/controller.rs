@@ -8,7 +8,7 @@ use crate::{
     placement::Placer,
     recovery::Recovery,
     resources, retention,
-    runs::{self, LogReader, Logs, Runs},
+    runs::{self, LogReader, Logs, Runs, Told},
     seal::Seal,
     timers,
     view::{Any, Tables, View},
@@ -64,8 +64,8 @@ impl Controller {
         let (fleet, dispatching) = Fleet::start(&view, &writer, &recovery);
         let timing = rt::task::spawn("timers", timers::run(view.clone(), writer.clone()));
         let (logs, address) = (Logs::open(&options.data_dir)?, Arc::<OnceLock<SocketAddr>>::default());
-        let trimming =
-            rt::task::spawn("retention", retention::run(view.clone(), writer.clone(), logs.clone()));
+        let keeping = retention::run(view.clone(), writer.clone(), logs.clone(), options.data_dir.clone());
+        let trimming = rt::task::spawn("retention", keeping);
         let working = resources::carry_out(view.clone(), writer.clone(), options.data_dir.clone());
         let operating = rt::task::spawn("operations", working);
         let runs = Runs {
@@ -122,11 +122,12 @@ impl Controller {
         let _ = self.0.address.set(address);
     }
 
-    /// What an operation of a project has said, from `offset` on. Who follows waits for its start.
+    /// What an operation of a project has told, from `offset` on. Who follows waits for its start.
     pub async fn operation_log(
         &self,
         project: &Name,
         name: &str,
+        told: Told,
         offset: u64,
         follow: bool,
     ) -> Result<LogReader> {
@@ -134,7 +135,7 @@ impl Controller {
         loop {
             let operation = self.find::<api::Operation>(Some(project), name)?;
             if !follow || operation.status.state != api::record::OperationState::Pending {
-                return self.0.logs.read(operation.metadata.uid, offset, follow);
+                return self.0.logs.read(operation.metadata.uid, told, offset, follow);
             }
             match follower.next().await {
                 Ok(_) => {}

@@ -25,5 +25,5 @@ pub use controller::{Controller, Options};
 pub use fleet::Fleet;
 pub use kind::{KINDS, Kind};
 pub use resources::*;
-pub use runs::LogReader;
+pub use runs::{LogReader, Told};
 pub use view::{Any, Change, Follower, View};

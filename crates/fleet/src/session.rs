@@ -3,6 +3,7 @@
 use base::{Error, Result, Secret};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, ready};
+use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -95,7 +96,7 @@ impl Chunk {
 }
 
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// With this code.
     Code(u32),

@@ -49,7 +49,7 @@ pub fn read<T: DeserializeOwned>(files: &dyn Files, name: &str) -> Result<Option
 
 /// Reads the text of a file.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    serde_saphyr::from_str(filled(text)).map_err(|e| complaint(path, &e))
+    serde_saphyr::from_str(filled(text)).map_err(|e| complaint(path, text, &e))
 }
 
 /// The place of something in a file, as errors name it.
@@ -63,7 +63,7 @@ pub fn place(path: &Path, at: Location) -> String {
 /// Reads one entry of the map that a file is; `None` where it has no such entry.
 pub fn pick<T: DeserializeOwned>(path: &Path, text: &str, key: &'static str) -> Result<Option<T>> {
     serde_saphyr::with_deserializer_from_str(filled(text), |d| d.deserialize_map(Pick(key, PhantomData)))
-        .map_err(|e| complaint(path, &e))
+        .map_err(|e| complaint(path, text, &e))
 }
 
 /// A text without any content is an empty map.
@@ -72,7 +72,7 @@ fn filled(text: &str) -> &str {
     if blank { "{}" } else { text }
 }
 
-fn complaint(path: &Path, error: &serde_saphyr::Error) -> Error {
+fn complaint(path: &Path, text: &str, error: &serde_saphyr::Error) -> Error {
     use serde_saphyr::Error as E;
     let error = error.without_snippet();
     let place = error.location().map_or_else(|| path.display().to_string(), |at| place(path, at));
@@ -89,9 +89,19 @@ fn complaint(path: &Path, error: &serde_saphyr::Error) -> Error {
         other => {
             let words = other.to_string();
             let words = words.split(" at line ").next().unwrap_or_default();
-            Error::invalid(place, words.trim().trim_end_matches('.'))
+            let wrong = Error::invalid(place, words.trim().trim_end_matches('.'));
+            if is_at_template(text, error) {
+                return wrong.hint("a template in a value that starts with {{ or stands in { ... } needs quotes: \"{{ name }}\"");
+            }
+            wrong
         }
     }
+}
+
+/// Whether the line of an error holds a template, whose braces are YAML's own where nothing quotes them.
+fn is_at_template(text: &str, error: &serde_saphyr::Error) -> bool {
+    let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).unwrap_or_default();
+    line.checked_sub(1).and_then(|n| text.lines().nth(n)).is_some_and(|line| line.contains("{{"))
 }
 
 /// The entries of a map in the order of the file, each with the place of its key.
@@ -177,6 +187,8 @@ mod tests {
         );
         assert_eq!(wrong("web1: {}\nweb1: {}\n").field.as_deref(), Some("a.yaml:2:1"));
         assert!(wrong("web1:\n  metadata: 3\n").field.unwrap().starts_with("a.yaml:2:"));
+        let template = wrong("web1:\n  metadata: {ip: {{ ip }}, port: 1}\n");
+        assert!(template.hint.unwrap().contains("needs quotes"), "{}", template.message);
         assert!(wrong("web1: [\n").field.unwrap().starts_with("a.yaml:"));
     }
 

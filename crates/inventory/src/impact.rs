@@ -51,9 +51,9 @@ impl Inventory {
             let error = Error::not_found(format!("there is no platform '{}'", change.platform));
             return Err(words::hinted(error, &change.platform, known));
         };
-        let Some(dir) = platform.path.as_deref().filter(|path| path.is_dir()) else {
-            return Err(Error::new(Code::Invalid, format!("{} is not a directory", platform.name))
-                .hint("changes are looked for in platforms that are directories of a git repository"));
+        let Some(dir) = platform.directory() else {
+            return Err(Error::new(Code::Invalid, format!("{} is not on this disk", platform.name))
+                .hint("changes are looked for in platforms that are in a git repository"));
         };
         let git = Git(dir);
         git.prefix().await?;
@@ -72,6 +72,12 @@ impl Inventory {
                 Meaning::Entries => entries = true,
                 Meaning::Service(name) => {
                     impact.services.insert(name.to_owned());
+                }
+                Meaning::Node(name) => {
+                    impact.direct.insert(name.to_owned());
+                }
+                Meaning::Group(name) => {
+                    impact.direct.extend(self.groups.get(name).into_iter().flatten().cloned());
                 }
                 Meaning::Unknown => impact.everything = true,
             }
@@ -122,6 +128,10 @@ enum Meaning<'a> {
     Entries,
     /// The nodes with this service.
     Service(&'a str),
+    /// This node.
+    Node(&'a str),
+    /// The nodes of this group.
+    Group(&'a str),
     /// Nobody knows: all.
     Unknown,
 }
@@ -131,11 +141,29 @@ impl<'a> Meaning<'a> {
         if kind == PlatformType::Yaml && yaml::FILES.contains(&file) {
             return Meaning::Entries;
         }
+        if kind == PlatformType::Ansible
+            && let Some(meaning) = Self::of_variables(file)
+        {
+            return meaning;
+        }
         let native =
             file.strip_prefix("services/").and_then(|rest| rest.split_once('/')).map(|(name, _)| name);
         let ruby = || file.strip_prefix("service_").and_then(|name| name.strip_suffix(".rb"));
         let service = native.or_else(|| ruby().filter(|name| !name.contains('/')));
         service.map_or(Meaning::Unknown, Meaning::Service)
+    }
+
+    /// Ansible's variables: `host_vars/NAME`, `host_vars/NAME.yml`, `host_vars/NAME/...`, and so for groups.
+    fn of_variables(file: &'a str) -> Option<Self> {
+        let (dir, rest) = file.split_once('/')?;
+        let first = rest.split('/').next()?;
+        let endings = [".yaml", ".yml", ".json"];
+        let name = endings.iter().find_map(|ending| first.strip_suffix(ending)).unwrap_or(first);
+        match dir {
+            "host_vars" => Some(Meaning::Node(name)),
+            "group_vars" => Some(Meaning::Group(name)),
+            _ => None,
+        }
     }
 }
 

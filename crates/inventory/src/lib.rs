@@ -21,7 +21,7 @@ pub use expression::Expression;
 pub use fleet_file::FleetFile;
 pub use impact::{GitChange, Impact};
 pub use load::{Options, load};
-pub use node::{Inventory, Metadata, Node, Platform};
+pub use node::{Inventory, Metadata, Node, Passwords, Platform};
 pub use platform::{PlatformEntry, PlatformType, pool::Pool};
 pub use selection::Selection;
 pub use selector::Selector;

@@ -3,7 +3,7 @@
 use crate::{
     FleetFile, Inventory, Platform, PlatformEntry, PlatformType, assign,
     platform::{
-        Found,
+        Found, ansible,
         pool::{self, Pool},
         ssh_config, yaml,
     },
@@ -49,7 +49,7 @@ pub async fn load(dir: &Path, options: &Options) -> Result<Inventory> {
             let message = format!("there is another platform '{}'", platform.name);
             return Err(Error::invalid(place, message).hint("give one of them another name"));
         }
-        let found = find(&platform, &entry, options).await;
+        let found = find(&platform, &entry, dir, options).await;
         inventory.add(platform, found.map_err(|e| if e.field.is_some() { e } else { e.at(place) })?)?;
     }
     assign::apply(&mut inventory, &file).await?;
@@ -100,9 +100,11 @@ fn absolute(path: &str, dir: &Path, options: &Options) -> Result<PathBuf> {
     Ok(path.canonicalize().unwrap_or(path))
 }
 
-async fn find(platform: &Platform, entry: &PlatformEntry, options: &Options) -> Result<Found> {
+async fn find(platform: &Platform, entry: &PlatformEntry, dir: &Path, options: &Options) -> Result<Found> {
+    let path = platform.path.as_deref().unwrap_or(dir);
     match platform.kind {
-        PlatformType::Yaml => yaml::read(platform.path.as_deref().unwrap_or(Path::new("."))),
+        PlatformType::Yaml => yaml::read(path),
+        PlatformType::Ansible => ansible::read(path, entry, dir).await,
         PlatformType::SshConfig => ssh_config::read(platform.path.as_deref(), options),
         PlatformType::Pool => {
             let pool = options.pool.as_deref().ok_or_else(|| {
@@ -130,6 +132,7 @@ impl Inventory {
         for (name, nodes) in found.groups {
             self.groups.entry(name).or_default().extend(nodes);
         }
+        self.ansible.extend(found.ansible);
         self.platforms.insert(platform.name.clone(), platform);
         Ok(())
     }

@@ -1,18 +1,49 @@
 //! Nodes and what is known of them.
 
-use crate::{PlatformType, sources::Sources};
+use crate::{PlatformType, ansible::AnsibleInventory, sources::Sources};
+use base::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
-/// What is known of a node, by name. What connects is `local_node`, `vm` (`name.project`), `docker` (a container), and for
-/// SSH `hostname`, `host_ip`, `ssh_port`, `ssh_user`, `ssh_private_key_file`, `gateway` (`[USER@]HOST[:PORT]`, several with
+/// What is known of a node, by name. What connects is `local_node`, `vm` (`name.project`), `docker` (a container; with
+/// `docker_host` and `docker_user`), and for SSH `hostname`, `host_ip`, `ssh_port`, `ssh_user`, `ssh_private_key_file`, `gateway` (`[USER@]HOST[:PORT]`, several with
 /// commas), `gateway_user`, `ssh_options` (keywords of ssh_config(5) with their values), `ssh_alias` (the name that the SSH
 /// configuration knows), `ssh_config` (a file that counts instead of the usual ones) and `host_keys`. All else is the user's.
 pub type Metadata = BTreeMap<String, Value>;
+
+/// The names of metadata that connect. In a platform whose own rules say how a node is reached, they mean nothing.
+pub(crate) const CONNECTING: [&str; 16] = [
+    "local_node",
+    "vm",
+    "docker",
+    "hostname",
+    "host_ip",
+    "ssh_port",
+    "ssh_user",
+    "ssh_private_key_file",
+    "gateway",
+    "gateway_user",
+    "ssh_options",
+    "ssh_alias",
+    "ssh_config",
+    "become",
+    "become_user",
+    "become_method",
+];
+
+/// What the inventory knows for the questions of a node. No metadata: it is shown nowhere, and in no list of nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passwords {
+    /// For the login.
+    pub login: Option<Secret>,
+    /// For what changes the user.
+    pub other_user: Option<Secret>,
+}
 
 /// Anything that commands run on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +64,20 @@ pub struct Node {
     /// Where it was found: `file:line:column`, or another name for its source.
     #[serde(default)]
     pub origin: String,
+    /// What it may ask for.
+    #[serde(skip)]
+    pub passwords: Passwords,
 }
 
 impl Node {
     /// A piece of metadata that is a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.metadata.get(name)?.as_str()
+    }
+
+    /// The metadata that does not connect.
+    pub fn own_metadata(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.metadata.iter().filter(|(name, _)| !CONNECTING.contains(&name.as_str()) && *name != "host_keys")
     }
 
     /// A piece of metadata that is a truth value, given as such or as a word; false where it is missing.
@@ -62,6 +101,14 @@ pub struct Platform {
     pub path: Option<PathBuf>,
 }
 
+impl Platform {
+    /// Its directory, or that of its file.
+    pub fn directory(&self) -> Option<&Path> {
+        let path = self.path.as_deref()?;
+        if path.is_dir() { Some(path) } else { path.parent() }
+    }
+}
+
 /// All nodes of a fleet directory, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
@@ -71,6 +118,17 @@ pub struct Inventory {
     pub groups: BTreeMap<String, BTreeSet<String>>,
     /// The platforms, by name.
     pub platforms: BTreeMap<String, Platform>,
+    /// The platforms that are Ansible's, whole.
+    pub(crate) ansible: Vec<Arc<AnsibleInventory>>,
     /// Who knows more of them.
     pub(crate) sources: Sources,
+}
+
+impl Inventory {
+    /// What outputs may not show of it: passwords of nodes and of vaults, and what was decrypted.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let vaults = self.ansible.iter().flat_map(|inventory| inventory.secrets());
+        let of_node = |node: &Node| [node.passwords.login.clone(), node.passwords.other_user.clone()];
+        vaults.chain(self.nodes.values().flat_map(of_node).flatten()).collect()
+    }
 }

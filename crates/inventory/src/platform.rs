@@ -1,13 +1,17 @@
 //! The kinds of places that nodes come from, one module each.
 
+pub mod ansible;
 pub mod pool;
 pub mod ssh_config;
 pub mod yaml;
 
-use crate::Node;
+use crate::{Node, ansible::AnsibleInventory};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What kind of place nodes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -19,6 +23,8 @@ pub enum PlatformType {
     SshConfig,
     /// The VMs of a controller.
     Pool,
+    /// What Ansible takes as an inventory.
+    Ansible,
 }
 
 impl PlatformType {
@@ -28,12 +34,13 @@ impl PlatformType {
             PlatformType::Yaml => "yaml",
             PlatformType::SshConfig => "ssh-config",
             PlatformType::Pool => "pool",
+            PlatformType::Ansible => "ansible",
         }
     }
 
     /// Whether it needs a path.
     pub(crate) fn needs_path(self) -> bool {
-        self == PlatformType::Yaml
+        matches!(self, PlatformType::Yaml | PlatformType::Ansible)
     }
 
     /// The fields besides `name` and `type` that its entries may have.
@@ -41,6 +48,7 @@ impl PlatformType {
         match self {
             PlatformType::Yaml | PlatformType::SshConfig => &["path"],
             PlatformType::Pool => &["project"],
+            PlatformType::Ansible => &["path", "playbook_dir", "vault_password_file"],
         }
     }
 }
@@ -57,14 +65,22 @@ pub struct PlatformEntry {
     pub path: Option<Spanned<String>>,
     /// The project whose VMs are meant; without one, that of the command line.
     pub project: Option<Spanned<String>>,
+    /// Where the playbooks are: variables of groups and hosts there count too.
+    pub playbook_dir: Option<Spanned<String>>,
+    /// A file that holds the password of vaults, or a program that prints it; `ID@FILE` for a vault id.
+    pub vault_password_file: Option<Spanned<String>>,
 }
 
 impl PlatformEntry {
     /// The fields that are given, besides `name` and `type`.
     pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &Spanned<String>)> {
-        [("path", &self.path), ("project", &self.project)]
-            .into_iter()
-            .filter_map(|(name, field)| Some((name, field.as_ref()?)))
+        let fields = [
+            ("path", &self.path),
+            ("project", &self.project),
+            ("playbook_dir", &self.playbook_dir),
+            ("vault_password_file", &self.vault_password_file),
+        ];
+        fields.into_iter().filter_map(|(name, field)| Some((name, field.as_ref()?)))
     }
 }
 
@@ -75,4 +91,6 @@ pub struct Found {
     pub nodes: Vec<Node>,
     /// Groups and lists, with the names of all their nodes.
     pub groups: BTreeMap<String, BTreeSet<String>>,
+    /// The whole of it, where it is Ansible's: patterns are evaluated on it.
+    pub ansible: Option<Arc<AnsibleInventory>>,
 }

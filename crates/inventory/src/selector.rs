@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// One way to name nodes. As text: `web1`, `/web[13]/`, `service:web-hello`, `list:front` (or `group:`), `platform:lab`,
-/// `where:planet=Mars` (or just `planet=Mars`), `git:PLATFORM:FROM:TO:FLAGS`, `all`; `node:all` is a node that is called so.
+/// `where:planet=Mars` (or just `planet=Mars`), `git:PLATFORM:FROM:TO:FLAGS`, `pattern:web:&prod`, `all`; `node:all` is a node that is called so.
 #[derive(Clone, Debug)]
 pub enum Selector {
     /// Every node.
@@ -26,6 +26,8 @@ pub enum Selector {
     Where(Expression),
     /// The nodes that a change in git concerns.
     Impacted(GitChange),
+    /// The hosts that a pattern of Ansible selects, on the platforms that are Ansible's.
+    Pattern(String),
 }
 
 impl Selector {
@@ -80,6 +82,17 @@ impl Selector {
                 let impact = inventory.impact(change).await?;
                 Ok(those(&|n| impact.nodes.contains(&n.name)))
             }
+            Selector::Pattern(pattern) => {
+                if inventory.ansible.is_empty() {
+                    return Err(Error::not_found("no platform of this fleet is of type ansible")
+                        .hint("patterns are for those; choose by --node, --nodes-list or --where"));
+                }
+                let mut found = BTreeSet::new();
+                for ansible in &inventory.ansible {
+                    found.extend(ansible.select(pattern)?);
+                }
+                Ok(those(&|n| found.contains(n.name.as_str())))
+            }
         }
     }
 }
@@ -119,6 +132,7 @@ impl FromStr for Selector {
             Some(("list" | "group", rest)) => name(rest).map(Selector::List),
             Some(("platform", rest)) => name(rest).map(Selector::Platform),
             Some(("where" | "label", rest)) => rest.parse().map(Selector::Where),
+            Some(("pattern", rest)) => name(rest).map(Selector::Pattern),
             Some(("git", rest)) => rest.parse().map(Selector::Impacted),
             _ if text.contains(['=', '!', '<', '>', ' ']) => text.parse().map(Selector::Where),
             _ => Selector::node(text),
@@ -137,6 +151,7 @@ impl fmt::Display for Selector {
             Selector::Platform(name) => write!(f, "platform:{name}"),
             Selector::Where(expression) => write!(f, "where:{expression}"),
             Selector::Impacted(change) => write!(f, "git:{change}"),
+            Selector::Pattern(pattern) => write!(f, "pattern:{pattern}"),
         }
     }
 }

@@ -97,6 +97,11 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// The user id of this process.
+pub fn user() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 /// Puts this process into a session of its own: signals to its old process group or terminal no longer reach it.
 pub fn new_session() -> io::Result<()> {
     rustix::process::setsid().map(|_| ()).map_err(io::Error::from)

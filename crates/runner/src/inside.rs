@@ -1,7 +1,7 @@
 //! What our program does inside a sandbox: it makes the broker reachable for programs that only know TCP or pipes.
 
 use crate::BROKER;
-use base::{Code, Error, Result};
+use base::{Code, Error, Name, Result, Secret};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -32,21 +32,59 @@ pub async fn proxy() -> Result<rt::task::Task<()>> {
 /// # Errors
 /// [`Code::Forbidden`] where the broker refuses, with its words.
 pub async fn connect(host: &str, port: u16) -> Result<UnixStream> {
-    let io = |e: std::io::Error| Error::io("speak with the broker", &e);
-    let stream = UnixStream::connect(BROKER).await.map_err(io)?;
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let mut stream = BufReader::with_capacity(1, stream);
-    let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
-    stream.get_mut().write_all(request.as_bytes()).await.map_err(io)?;
-    // One byte at a time: what follows the head belongs to the other end.
-    let (status, length) = head(&mut stream).await.map_err(io)?;
-    if status == 200 {
-        return Ok(stream.into_inner());
+    let answer = ask(&format!("CONNECT {target}"), &target).await?;
+    if answer.status == 200 {
+        return Ok(answer.stream.into_inner());
     }
-    let mut words = String::new();
-    let _ = stream.take(length).read_to_string(&mut words).await;
-    let code = if status == 403 { Code::Forbidden } else { Code::Unavailable };
-    Err(Error::new(code, format!("no connection to {target}")).because(words.trim()))
+    Err(answer.refusal(format!("no connection to {target}")).await)
+}
+
+/// A credential that the directory was granted, by the broker.
+///
+/// # Errors
+/// [`Code::Forbidden`] where the broker refuses, with its words.
+pub async fn credential(name: &Name) -> Result<Secret> {
+    let answer = ask(&format!("GET /credentials/{name}"), "broker").await?;
+    if answer.status != 200 {
+        return Err(answer.refusal(format!("no credential '{name}'")).await);
+    }
+    Ok(Secret::new(answer.text().await?))
+}
+
+/// What the broker answered, up to its body.
+struct Answer {
+    status: u16,
+    length: u64,
+    stream: BufReader<UnixStream>,
+}
+
+async fn ask(request: &str, host: &str) -> Result<Answer> {
+    let stream = UnixStream::connect(BROKER).await.map_err(|e| broken(&e))?;
+    // One byte at a time: what follows the head of a connection belongs to the other end.
+    let mut stream = BufReader::with_capacity(1, stream);
+    let request = format!("{request} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes()).await.map_err(|e| broken(&e))?;
+    let (status, length) = head(&mut stream).await.map_err(|e| broken(&e))?;
+    Ok(Answer { status, length, stream })
+}
+
+fn broken(error: &std::io::Error) -> Error {
+    Error::io("speak with the broker", error)
+}
+
+impl Answer {
+    async fn text(self) -> Result<String> {
+        let mut text = String::new();
+        self.stream.take(self.length).read_to_string(&mut text).await.map_err(|e| broken(&e))?;
+        Ok(text)
+    }
+
+    async fn refusal(self, what: String) -> Error {
+        let code = if self.status == 403 { Code::Forbidden } else { Code::Unavailable };
+        let words = self.text().await.unwrap_or_default();
+        Error::new(code, what).because(words.trim())
+    }
 }
 
 async fn head(stream: &mut BufReader<UnixStream>) -> std::io::Result<(u16, u64)> {

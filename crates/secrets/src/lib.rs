@@ -14,5 +14,7 @@ mod text;
 pub use lazy::Lazy;
 pub use redactor::{Redacted, Redactor};
 pub use secrets::{Listed, Secrets};
-pub use source::{Source, age::Age, command::Command, env::Env, file::File, keepass::Keepass, vault};
-pub use surroundings::Surroundings;
+pub use source::{
+    Source, age::Age, command::Command, credential::Credential, env::Env, file::File, keepass::Keepass, vault,
+};
+pub use surroundings::{Credentials, Surroundings};

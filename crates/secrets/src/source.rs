@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod command;
+pub mod credential;
 pub mod env;
 pub mod file;
 pub mod keepass;
@@ -28,6 +29,8 @@ pub enum Source {
     Keepass(keepass::Keepass),
     /// A plain file.
     File(file::File),
+    /// What a controller keeps for a directory that it runs.
+    Credential(credential::Credential),
 }
 
 impl Source {
@@ -38,16 +41,17 @@ impl Source {
     pub async fn read(&self, surroundings: &Surroundings) -> Result<Secrets> {
         let name = self.name();
         let (read, at) = match self {
-            Source::Age(s) => (s.read(&name, surroundings).await, &s.at),
-            Source::Env(s) => (s.read(&name, surroundings), &s.at),
-            Source::Command(s) => (s.read(&name, surroundings).await, &s.at),
-            Source::Vault(s) => (s.read(&name, surroundings).await, &s.at),
-            Source::Keepass(s) => (s.read(&name, surroundings).await, &s.at),
-            Source::File(s) => (s.read(&name, surroundings), &s.at),
+            Source::Age(s) => (s.read(&name, surroundings).await, s.at.as_deref()),
+            Source::Env(s) => (s.read(&name, surroundings), s.at.as_deref()),
+            Source::Command(s) => (s.read(&name, surroundings).await, s.at.as_deref()),
+            Source::Vault(s) => (s.read(&name, surroundings).await, s.at.as_deref()),
+            Source::Keepass(s) => (s.read(&name, surroundings).await, s.at.as_deref()),
+            Source::File(s) => (s.read(&name, surroundings), s.at.as_deref()),
+            Source::Credential(s) => (s.read(&name, surroundings).await, Some(s.place())),
         };
         let secrets =
             read.map_err(|e| if e.field.is_none() { e.at(format!("secrets: {name}")) } else { e })?;
-        let at: Vec<String> = at.iter().flat_map(|at| at.split('.')).map(ToOwned::to_owned).collect();
+        let at: Vec<String> = at.into_iter().flat_map(|at| at.split('.')).map(ToOwned::to_owned).collect();
         Ok(secrets.below(&at))
     }
 
@@ -60,6 +64,7 @@ impl Source {
             Source::Vault(s) => format!("vault {}/{}", s.mount, s.path),
             Source::Keepass(s) => format!("keepass {}", s.database.display()),
             Source::File(s) => format!("file {}", s.file.display()),
+            Source::Credential(s) => format!("credential {}", s.name),
         }
     }
 }

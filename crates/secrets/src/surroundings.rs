@@ -1,11 +1,13 @@
 //! What sources need of the world around them.
 
-use base::{Error, Result, Secret};
+use base::{Error, Name, Result, Secret};
+use futures::future::BoxFuture;
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// No source is larger, so that a wrong path does no harm.
@@ -20,6 +22,17 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// The variables that sources may read.
     pub env: BTreeMap<String, Secret>,
+    /// Who keeps credentials, inside an operation of a controller.
+    pub credentials: Option<Arc<dyn Credentials>>,
+}
+
+/// A controller, as an operation sees it.
+pub trait Credentials: fmt::Debug + Send + Sync {
+    /// A credential of the operation's project.
+    ///
+    /// # Errors
+    /// [`base::Code::Forbidden`] where the directory was not granted it.
+    fn credential<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Secret>>;
 }
 
 impl Surroundings {

@@ -307,7 +307,9 @@ fn shape(route: R) -> Shape {
         R::PutVm => send("NewVm", "Vm"),
         R::PatchVm => send("Patch", "Vm"),
         R::DeleteVm => Shape { status: "202", says: "Its worker removes it (204: it is gone)", ..get("Vm") },
-        R::GetVmLog | R::GetOperationLog => Shape { answer_type: BYTES, query: LOG, ..get("") },
+        R::GetVmLog | R::GetOperationLog | R::GetOperationEvents => {
+            Shape { answer_type: BYTES, query: LOG, ..get("") }
+        }
         R::ExecVm => stream(EXEC),
         R::ConsoleVm | R::VncVm | R::PortVm => stream(&[]),
         R::RemoveUnclaimed

@@ -27,7 +27,7 @@ mod shell;
 pub use auth::{Answers, Nobody, Question};
 pub use banner::read_banner;
 pub use connection::Connection;
-pub use dial::{DialOptions, Dialer, HostKeyPolicy, Target, Transport};
+pub use dial::{DialOptions, Dialer, HostKeyPolicy, Pool, Target, Transport};
 pub use exec::{Exec, ExecEvent, ExecReceiver, ExecRequest, ExecSender, ExecStream, Pty};
 pub use key::{KeyPair, check_public_key, public_fingerprint};
 pub use options::{Auth, HostKeyCheck, Options};

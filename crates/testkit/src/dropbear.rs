@@ -1,9 +1,9 @@
 //! A host that has BusyBox and dropbear, and nothing else: no bash, no coreutils, no OpenSSH. A root directory of its own,
 //! with processes of its own.
 
+use crate::busybox;
 use base::{Error, Result, Secret};
 use std::{
-    collections::BTreeSet,
     fs::File,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use tokio::{io::AsyncReadExt, net::TcpStream, process::Child};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const BUSYBOX: &str = "/bin/busybox";
 const DROPBEAR: &str = "/usr/sbin/dropbear";
 
 /// Becomes the first process of the host: `sh -c ENTER sh ROOT ADDRESS`.
@@ -35,7 +34,7 @@ pub struct Dropbear {
 impl Dropbear {
     /// Why this machine has no such host, if so: not root, no namespaces, or a package is missing.
     pub async fn missing() -> Option<String> {
-        if let Some(program) = [BUSYBOX, DROPBEAR].into_iter().find(|p| !Path::new(p).exists()) {
+        if let Some(program) = [busybox::PROGRAM, DROPBEAR].into_iter().find(|p| !Path::new(p).exists()) {
             return Some(format!("there is no {program} (packages busybox and dropbear-bin)"));
         }
         let mut unshare = rt::process::command("unshare");
@@ -95,20 +94,10 @@ impl Dropbear {
 
 /// Fills the root directory, and returns the public host key.
 async fn install(root: &Path) -> Result<String> {
-    for dir in ["bin", "dev", "etc", "proc", "root/.ssh", "tmp", "usr/sbin"] {
+    for dir in ["dev", "etc", "proc", "root/.ssh", "tmp"] {
         std::fs::create_dir_all(root.join(dir)).map_err(|e| Error::io("make a directory", &e))?;
     }
-    let mut files: BTreeSet<String> = [BUSYBOX, DROPBEAR].map(str::to_owned).into();
-    for program in [BUSYBOX, DROPBEAR] {
-        files.extend(libraries(program).await?);
-    }
-    for file in files {
-        copy(Path::new(&file), root)?;
-    }
-    for applet in run(BUSYBOX, &["--list"]).await?.split_whitespace().filter(|a| *a != "busybox") {
-        let link = root.join("bin").join(applet);
-        std::os::unix::fs::symlink("busybox", link).map_err(|e| Error::io("make a link", &e))?;
-    }
+    busybox::install(root, &[DROPBEAR]).await?;
     write(&root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     write(&root.join("etc/group"), "root:x:0:\n")?;
     write(&root.join("etc/shells"), "/bin/sh\n")?;
@@ -129,27 +118,6 @@ async fn admit_user(dir: &Path, root: &Path) -> Result<Secret> {
         std::fs::set_permissions(path, mode).map_err(|e| Error::io("change a mode", &e))?;
     }
     Ok(Secret::new(read(key)?))
-}
-
-/// The shared libraries of a program, the loader among them; none where it is linked statically.
-async fn libraries(program: &str) -> Result<Vec<String>> {
-    let said = match run("ldd", &[program]).await {
-        Err(e) if e.cause.as_deref().is_some_and(|why| why.contains("not a dynamic executable")) => {
-            return Ok(Vec::new());
-        }
-        said => said?,
-    };
-    Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
-}
-
-/// Copies a file to the same place below `root`.
-fn copy(file: &Path, root: &Path) -> Result<()> {
-    let to = root.join(file.strip_prefix("/").unwrap_or(file));
-    let doing = |e: std::io::Error| Error::io(format_args!("copy {}", file.display()), &e);
-    if let Some(dir) = to.parent() {
-        std::fs::create_dir_all(dir).map_err(doing)?;
-    }
-    std::fs::copy(file, to).map(drop).map_err(doing)
 }
 
 async fn run(program: &str, args: &[&str]) -> Result<String> {

@@ -42,11 +42,17 @@ pub fn pages() -> Vec<(String, String)> {
     pages
 }
 
-/// The steps of a page.
+/// The steps of a page. Where it says `<!-- tables are run -->`, the commands in the last column of its tables are steps too.
 pub fn steps(text: &str) -> Vec<Step> {
     let mut steps = Vec::new();
+    let tables = text.contains("<!-- tables are run -->");
     let mut lines = text.lines().enumerate();
     while let Some((i, line)) = lines.next() {
+        if tables && let Some(command) = mapped(line) {
+            let command = command.to_owned();
+            steps.push(Step { line: i + 1, command, expected: Vec::new(), script: false });
+            continue;
+        }
         let Some(language) = line.strip_prefix("```") else { continue };
         let block: Vec<&str> = lines.by_ref().map(|(_, l)| l).take_while(|l| !l.starts_with("```")).collect();
         if language == "sh" {
@@ -54,6 +60,13 @@ pub fn steps(text: &str) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// The command of ours that a row of a table has in its last column, alone.
+pub fn mapped(row: &str) -> Option<&str> {
+    let (_, last) = row.strip_prefix("| ")?.strip_suffix(" |")?.rsplit_once(" | ")?;
+    let command = last.strip_prefix('`')?.strip_suffix('`')?;
+    (command.starts_with("hostler ") && !command.contains('`')).then_some(command)
 }
 
 /// The steps of one block, whose first line is `first`.

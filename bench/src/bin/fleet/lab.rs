@@ -73,6 +73,12 @@ impl Lab {
         self.servers.iter().filter_map(Sshd::pid).map(cpu_time_with_children).sum()
     }
 
+    /// The process that keeps our connections.
+    pub fn keeper(&self) -> u32 {
+        let lock = fs::read_to_string(self.path("home/run/hostler/persist-1/lock")).expect("a lock");
+        lock.trim().parse().expect("a process id")
+    }
+
     /// Takes away what a deployment left.
     pub fn clean(&self) {
         for node in 0..self.nodes {
@@ -130,7 +136,8 @@ impl Lab {
         let _ = write!(
             ssh,
             "Host *\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n  \
-             KexAlgorithms curve25519-sha256\n  IdentitiesOnly yes\n  BatchMode yes\n  LogLevel ERROR\n",
+             KexAlgorithms curve25519-sha256\n  IdentitiesOnly yes\n  BatchMode yes\n  LogLevel ERROR\n  \
+             ConnectTimeout 120\n",
             known_hosts.display()
         );
         let lab = "platforms:\n  - {name: lab, type: yaml, path: .}\ndeploy: {state_dir: ~/state, log_dir: ~/log}\n";

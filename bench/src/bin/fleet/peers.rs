@@ -7,40 +7,68 @@ use crate::{
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
+/// Connections that `ssh` keeps for a while.
+const PERSIST: &str = "-o ControlMaster=auto -o ControlPersist=60s";
+
 /// One command on all nodes, with new connections. The first is plain `ssh`, the floor.
 pub fn cold(lab: &Lab) -> Vec<Tool> {
-    let (names, ssh) = (names(lab), format!("-F {}", lab.path("ssh_config").display()));
-    let forks = lab.len().to_string();
-    let [hosts, list] = [names.join("\n") + "\n", names.join(",")];
-    std::fs::write(lab.path("names"), hosts).expect("a list of names");
-    let (dir, at_once, options) = (lab.path(""), forks.clone(), ssh.clone());
-    let xargs = Tool::find("plain ssh", "ssh", Expected::Answers, move |ssh| {
+    let raw = ansible_raw(lab, ansible_config(lab, ""));
+    let pyinfra = pyinfra(lab, Expected::Answers, &["inventory.py", "exec", "--", COMMAND]);
+    let by_ssh = [xargs(lab, ""), clush(lab, ""), pdsh(lab)];
+    by_ssh.into_iter().chain([raw, pyinfra]).flatten().collect()
+}
+
+/// The same over connections that `ssh` keeps.
+pub fn warm(lab: &Lab) -> Vec<Tool> {
+    let persist = format!(" {PERSIST} -o ControlPath={}", lab.path("cm-%n").display());
+    let raw = ansible_raw(lab, ansible_config(lab, &format!(" {PERSIST}")));
+    [xargs(lab, &persist), clush(lab, &persist), raw].into_iter().flatten().collect()
+}
+
+/// Arguments of `ssh`.
+fn ssh(lab: &Lab, more: &str) -> String {
+    format!("-F {}{more}", lab.path("ssh_config").display())
+}
+
+fn xargs(lab: &Lab, more: &str) -> Option<Tool> {
+    std::fs::write(lab.path("names"), names(lab).join("\n") + "\n").expect("a list of names");
+    let (dir, forks, options) = (lab.path(""), lab.len().to_string(), ssh(lab, more));
+    Tool::find("plain ssh", "ssh", Expected::Answers, move |ssh| {
         let mut command = in_dir("xargs", &dir);
-        command.args(["-a", "names", "-P", &at_once, "-I", "{}"]).arg(ssh);
+        command.args(["-a", "names", "-P", &forks, "-I", "{}"]).arg(ssh);
         command.args(options.split(' ')).args(["{}", COMMAND]);
         command
-    });
-    let (dir, nodes, at_once, options) = (lab.path(""), list.clone(), forks.clone(), ssh.clone());
-    let clush = Tool::find("clush", "clush", Expected::Answers, move |clush| {
+    })
+}
+
+fn clush(lab: &Lab, more: &str) -> Option<Tool> {
+    let (dir, forks, options) = (lab.path(""), lab.len().to_string(), ssh(lab, more));
+    let nodes = names(lab).join(",");
+    Tool::find("clush", "clush", Expected::Answers, move |clush| {
         let mut command = in_dir(clush, &dir);
-        command.args(["-f", &at_once, "-o", &options, "-w", &nodes, COMMAND]);
+        command.args(["-f", &forks, "-o", &options, "-w", &nodes, COMMAND]);
         command
-    });
-    let (dir, nodes, at_once, options) = (lab.path(""), list, forks.clone(), ssh);
-    let pdsh = Tool::find("pdsh", "pdsh", Expected::Answers, move |pdsh| {
+    })
+}
+
+fn pdsh(lab: &Lab) -> Option<Tool> {
+    let (dir, forks, options) = (lab.path(""), lab.len().to_string(), ssh(lab, ""));
+    let nodes = names(lab).join(",");
+    Tool::find("pdsh", "pdsh", Expected::Answers, move |pdsh| {
         let mut command = in_dir(pdsh, &dir);
         command.env("PDSH_SSH_ARGS_APPEND", &options);
-        command.args(["-R", "ssh", "-f", &at_once, "-w", &nodes, COMMAND]);
+        command.args(["-R", "ssh", "-f", &forks, "-w", &nodes, COMMAND]);
         command
-    });
-    let (dir, config) = (lab.path(""), ansible_config(lab, ""));
-    let raw = Tool::find("ansible -m raw", "ansible", Expected::Answers, move |ansible| {
+    })
+}
+
+fn ansible_raw(lab: &Lab, config: PathBuf) -> Option<Tool> {
+    let dir = lab.path("");
+    Tool::find("ansible -m raw", "ansible", Expected::Answers, move |ansible| {
         let mut command = in_dir(ansible, &dir);
         command.env("ANSIBLE_CONFIG", &config).args(["-i", "hosts.ini", "all", "-m", "raw", "-a", COMMAND]);
         command
-    });
-    let pyinfra = pyinfra(lab, Expected::Answers, &["inventory.py", "exec", "--", COMMAND]);
-    [xargs, clush, pdsh, raw, pyinfra].into_iter().flatten().collect()
+    })
 }
 
 /// A check of the service.
@@ -57,7 +85,7 @@ pub fn deployments(lab: &Lab) -> [Option<Tool>; 2] {
 
 /// Connections stay open from the first run on, as Ansible's users have it.
 fn playbook(lab: &Lab, expected: Expected, args: &[&'static str]) -> Option<Tool> {
-    let config = ansible_config(lab, " -o ControlMaster=auto -o ControlPersist=60s");
+    let config = ansible_config(lab, &format!(" {PERSIST}"));
     let (dir, args) = (lab.path(""), args.to_vec());
     Tool::find("ansible-playbook", "ansible-playbook", expected, move |ansible| {
         let mut command = in_dir(ansible, &dir);

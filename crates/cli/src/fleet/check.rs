@@ -61,7 +61,7 @@ impl Check {
         sections::begin(app, &title);
         let went = self.args.go(app, &chosen, ready, What::Check, &interrupt).await?;
         sections::end(app, &title);
-        self.answer(app, &went)?;
+        self.answer(app, &went).await?;
         let outcomes: Vec<&Outcome> = went.done.iter().map(|d| &d.outcome).collect();
         summary::tell(app, &self.args.watch, &outcomes, &went.seen);
         sections::foretold(app, &went);
@@ -69,7 +69,7 @@ impl Check {
         Ok(if code == OK && self.exit_code && pending(&went) { PENDING } else { code })
     }
 
-    fn answer(&self, app: &App, went: &Went) -> Result<()> {
+    async fn answer(&self, app: &App, went: &Went) -> Result<()> {
         let failed = went.done.iter().map(|d| &d.outcome).filter(|o| o.status != Status::Ok).collect();
         let answer = Answer { plan: document(went), failed };
         if let Some(path) = &self.write_plan {
@@ -79,10 +79,7 @@ impl Check {
                 rt::files::write_atomic(&std::path::absolute(path).unwrap_or_else(|_| path.clone()), &text);
             written.map_err(|e| e.at("--write-plan"))?;
         }
-        if app.printer.format.is_data() {
-            app.printer.value(&answer)?;
-        }
-        Ok(())
+        went.seen.answer(app, &answer).await
     }
 }
 

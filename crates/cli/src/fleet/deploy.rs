@@ -67,13 +67,11 @@ impl Deploy {
         sections::begin(app, &title);
         let went = self.args.go(app, &chosen, ready, What::Deploy, &interrupt).await?;
         sections::end(app, &title);
-        self.tell(app, &went, &interrupt)
+        self.tell(app, &went, &interrupt).await
     }
 
-    fn tell(&self, app: &App, went: &Went, interrupt: &Interrupt) -> Result {
-        if app.printer.format.is_data() {
-            app.printer.value(&Answer { items: &went.done })?;
-        }
+    async fn tell(&self, app: &App, went: &Went, interrupt: &Interrupt) -> Result {
+        went.seen.answer(app, &Answer { items: &went.done }).await?;
         let outcomes: Vec<&Outcome> = went.done.iter().map(|d| &d.outcome).collect();
         summary::tell(app, &self.args.watch, &outcomes, &went.seen);
         sections::done(app, went);

@@ -4,6 +4,7 @@ use super::{
     directory::FleetDir,
     identity::BecomeArgs,
     limits::LimitArgs,
+    playbooks,
     secrets::SecretsArgs,
     selection::SelectionArgs,
     signals,
@@ -15,6 +16,7 @@ use ::secrets::{Redactor, Secrets};
 use base::Error;
 use clap::Args;
 use fleet::{
+    connector::Connectors,
     deploy::{Deployment, Fleet, LastLogs, Operator, Ready, Report, What},
     engine::{Blind, Done, Engine, Interrupt, Limits, Observer},
     log::{Entry, Journal},
@@ -70,10 +72,13 @@ pub struct Chosen {
     secrets: Secrets,
     ruby: Bridge,
     identity: Identity,
+    connectors: Connectors,
+    /// Hides the secrets, and the passwords that were given.
+    redactor: Redactor,
 }
 
 /// How it went over all nodes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Went {
     /// How it went on each node.
     pub done: Vec<Done<Report>>,
@@ -100,7 +105,14 @@ impl DeploymentArgs {
         let secrets = self.secrets.lazy(&self.dir)?.get().await?.clone();
         let identity = self.other.identity(app, Some(&secrets))?;
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
-        Ok(Chosen { file: self.dir.file()?, dir, inventory, nodes, secrets, ruby, identity })
+        let login = self.connect.login(app)?;
+        let redactor = {
+            let of_inventory = inventory.secrets();
+            secrets.redactor(identity.password.iter().chain(&login.password).chain(&of_inventory))?
+        };
+        let connectors = self.connect.connectors(app, &self.dir, login)?;
+        let file = self.dir.file()?;
+        Ok(Chosen { dir, file, inventory, nodes, secrets, ruby, identity, connectors, redactor })
     }
 
     /// Goes over the nodes. Nothing is shown with [`What::Look`].
@@ -112,8 +124,7 @@ impl DeploymentArgs {
         what: What,
         interrupt: &Interrupt,
     ) -> Result<Went> {
-        let redactor = chosen.redactor()?;
-        let connectors = self.connect.connectors(app, &self.dir)?;
+        let redactor = &chosen.redactor;
         let author = author();
         let journal = match what {
             What::Deploy => Some(self.journal(app, &author, &ready.nodes)?),
@@ -121,25 +132,26 @@ impl DeploymentArgs {
         };
         let ends: BTreeMap<String, watch::Sender<Option<bool>>> =
             ready.nodes.iter().map(|n| (n.name.clone(), watch::Sender::new(None))).collect();
+        let playbooks = playbooks::Runner { app, ssh: &self.connect.ssh, identity: &chosen.identity };
         let job = Deployment {
-            connectors: &connectors,
+            connectors: &chosen.connectors,
             identity: chosen.identity.clone(),
             nodes: ready.work,
             what,
             author,
             lock_timeout: Duration::from_secs(ready.settings.lock_timeout.unwrap_or(LOCK_TIMEOUT)),
             redactor: redactor.clone(),
-            operator: Operator { ruby: Some(&chosen.ruby), ansible: None },
+            operator: Operator { ruby: Some(&chosen.ruby), ansible: Some(&playbooks) },
             journal: journal.as_ref(),
             ends,
         };
         let limits = self.limits.limits();
         if what == What::Look {
-            let done = engine(&limits, interrupt, &Blind, &redactor).run(&ready.nodes, &job).await;
+            let done = engine(&limits, interrupt, &Blind, redactor).run(&ready.nodes, &job).await;
             return Ok(Went { done, seen: Seen::default() });
         }
-        let watch = self.watch.begin(app, "Executing actions", &ready.nodes, 0)?;
-        let done = engine(&limits, interrupt, &watch, &redactor).run(&ready.nodes, &job).await;
+        let watch = self.watch.begin(app, "Executing actions", &ready.nodes, 0).await?;
+        let done = engine(&limits, interrupt, &watch, redactor).run(&ready.nodes, &job).await;
         let seen = watch.finish().await;
         if let Some(journal) = &journal {
             journal.end();
@@ -148,17 +160,15 @@ impl DeploymentArgs {
     }
 
     /// The newest log of each chosen node, of all where none is chosen; at most so many at once as the flags say.
-    pub async fn last_logs(&self, app: &App, chosen: &Chosen) -> Result<Vec<Done<Option<Entry>>>> {
-        let connectors = self.connect.connectors(app, &self.dir)?;
+    pub async fn last_logs(&self, chosen: &Chosen) -> Result<Vec<Done<Option<Entry>>>> {
         let logs = LastLogs {
-            connectors: &connectors,
+            connectors: &chosen.connectors,
             identity: chosen.identity.clone(),
             log_dirs: chosen.fleet().log_dirs(&chosen.nodes)?,
             whole: false,
         };
         let (limits, interrupt) = (self.limits.limits(), Interrupt::new());
-        let redactor = chosen.redactor()?;
-        Ok(engine(&limits, &interrupt, &Blind, &redactor).run(&chosen.nodes, &logs).await)
+        Ok(engine(&limits, &interrupt, &Blind, &chosen.redactor).run(&chosen.nodes, &logs).await)
     }
 
     /// The same, but all nodes where none is chosen.
@@ -210,7 +220,9 @@ fn engine<'a>(
 impl Chosen {
     /// What is done on the nodes; with `check`, for a check.
     pub async fn prepare(&self, check: bool) -> Result<Ready> {
-        Ok(self.fleet().prepare(&self.nodes, check).await?)
+        let ready = self.fleet().prepare(&self.nodes, check).await;
+        // What is wrong with a template is told with its text, which may hold a secret.
+        Ok(ready.map_err(|e| self.redactor.error(e))?)
     }
 
     /// How many nodes were chosen that have no services.
@@ -241,10 +253,6 @@ impl Chosen {
     /// The inventory, which may be asked for more.
     pub fn inventory_mut(&mut self) -> &mut Inventory {
         &mut self.inventory
-    }
-
-    fn redactor(&self) -> Result<Redactor> {
-        Ok(self.secrets.redactor(&self.identity.password)?)
     }
 }
 

@@ -46,7 +46,7 @@ struct Line {
 impl LastDeploys {
     pub async fn run(self, app: &App) -> Result {
         let chosen = self.args.choose_or_all(app).await?;
-        let done = self.args.last_logs(app, &chosen).await?;
+        let done = self.args.last_logs(&chosen).await?;
         let mut lines: Vec<Line> = done.into_iter().map(Line::new).collect();
         self.sort(&mut lines);
         if app.printer.format.is_data() {

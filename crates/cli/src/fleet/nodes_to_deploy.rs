@@ -69,7 +69,7 @@ impl NodesToDeploy {
             let why = || "asked for, whatever was deployed".to_owned();
             chosen.nodes().iter().map(|n| Line { node: n.name.clone(), why: why() }).collect()
         } else {
-            let done = self.args.last_logs(app, &chosen).await?;
+            let done = self.args.last_logs(&chosen).await?;
             due(&chosen, done).await
         };
         rows::list(app, &lines, None, "nodes to deploy")?;

@@ -13,7 +13,7 @@ pub struct ControllerPool(App);
 impl ControllerPool {
     /// For one run of the program.
     pub fn new(app: &App) -> Self {
-        ControllerPool(App { global: app.global.clone(), printer: app.printer.clone() })
+        ControllerPool(app.clone())
     }
 
     async fn ask(&self, project: Option<&str>) -> crate::Result<Vec<Vm>> {

@@ -11,7 +11,7 @@ use crate::{
 };
 use base::{Error, Secret};
 use clap::{Args, Subcommand};
-use secrets::{File, Lazy, Source, Surroundings};
+use secrets::{File, Lazy, Secrets, Source, Surroundings};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -34,8 +34,22 @@ impl SecretsArgs {
             dir: dir.path()?,
             home: env::var("HOME").map(PathBuf::from),
             env: env::all().map(|(name, value)| (name, Secret::new(value))).collect(),
+            credentials: crate::sandboxed::credentials(),
         };
         Ok(Lazy::new(sources, surroundings))
+    }
+}
+
+/// The secrets of a fleet: those that are used, and in any case those that outputs must not show. That a source cannot be
+/// read is an error where one is `needed`, and a warning elsewhere.
+pub async fn read<'a>(app: &App, lazy: &'a Lazy, needed: bool) -> Result<Option<&'a Secrets>> {
+    match lazy.get().await {
+        Ok(secrets) => Ok(Some(secrets)),
+        Err(e) if needed => Err(e.into()),
+        Err(e) => {
+            app.printer.warn(&format!("outputs may show secrets of this fleet, which cannot be read: {e}"));
+            Ok(None)
+        }
     }
 }
 

@@ -29,6 +29,9 @@ pub struct SelectionArgs {
     /// The nodes that a change in git concerns; FROM is the default branch, TO the files as they are now
     #[arg(long = "git-impact", value_name = "PLATFORM[:FROM[:TO[:min]]]", alias = "nodes-git-impact", value_parser = git_change)]
     pub git_impacts: Vec<GitChange>,
+    /// The hosts that a pattern of Ansible selects, where a platform is Ansible's: 'web:&prod:!web3'
+    #[arg(long = "pattern", value_name = "PATTERN")]
+    pub patterns: Vec<String>,
     /// Leave these out: a node, /regexp/, service:S, list:L, platform:P, or an expression
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     pub exclude: Vec<Selector>,
@@ -65,6 +68,7 @@ impl SelectionArgs {
         include.extend(self.platforms.iter().cloned().map(Selector::Platform));
         include.extend(self.expressions.iter().cloned().map(Selector::Where));
         include.extend(self.git_impacts.iter().cloned().map(Selector::Impacted));
+        include.extend(self.patterns.iter().cloned().map(Selector::Pattern));
         let (exclude, limit) = (self.exclude.clone(), self.limit.clone());
         Selection { include, exclude, limit, allow_empty: self.allow_empty }
     }

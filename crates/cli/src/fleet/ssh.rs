@@ -1,9 +1,9 @@
 //! How nodes are reached: the same flags for every verb that connects.
 
-use super::directory::FleetDir;
-use crate::{Result, app::App, env, terminal};
+use super::{directory::FleetDir, keep, vm::Vms};
+use crate::{Result, app::App, env, parse, terminal};
 use clap::{Args, ValueEnum};
-use fleet::connector::{Connectors, Login, Ssh};
+use fleet::connector::{Connector, Connectors, Login, Ssh};
 use serde::Deserialize;
 use ssh::{DialOptions, HostKeyPolicy, config::Files};
 use std::{
@@ -46,6 +46,16 @@ pub struct ConnectArgs {
     /// Ask here for the password of the login
     #[arg(long)]
     ask_password: bool,
+    /// Keep connections for the next runs, until nobody used them for 10 minutes, or for TIME
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10m",
+        value_parser = parse::seconds
+    )]
+    persist: Option<u64>,
 }
 
 /// The section `ssh` of `hostler.yaml`.
@@ -69,19 +79,34 @@ impl SshArgs {
 }
 
 impl ConnectArgs {
-    /// The ways to the nodes of a fleet. Nothing is opened yet.
-    pub fn connectors(&self, app: &App, dir: &FleetDir) -> Result<Connectors> {
-        let section: Section = dir.file()?.section("ssh")?;
+    /// As whom to log in. Asks for the password where that is wanted.
+    pub fn login(&self, app: &App) -> Result<Login> {
         let ask = || terminal::password(app, "password of the login: ", "keys, or an SSH agent");
-        let password = self.ask_password.then(ask).transpose()?;
-        let options = DialOptions {
+        Ok(Login { user: self.ssh.user(), password: self.ask_password.then(ask).transpose()? })
+    }
+
+    /// The ways to the nodes of a fleet. Nothing is opened yet.
+    pub fn connectors(&self, app: &App, dir: &FleetDir, login: Login) -> Result<Connectors> {
+        rt::process::raise_file_limit(); // each node is a connection
+        let way: Box<dyn Connector> = match self.persist {
+            Some(idle) => Box::new(keep::persisted(self.options(dir)?, &login, idle)?),
+            None => Box::new(self.way(dir, login)?),
+        };
+        Ok(Connectors::new([Box::new(Vms::new(app)) as _, way]))
+    }
+
+    /// The way over SSH alone.
+    pub fn way(&self, dir: &FleetDir, login: Login) -> Result<Ssh> {
+        Ok(Ssh::new(env::surroundings(), self.options(dir)?, login))
+    }
+
+    fn options(&self, dir: &FleetDir) -> Result<DialOptions> {
+        let section: Section = dir.file()?.section("ssh")?;
+        Ok(DialOptions {
             files: self.ssh.files(),
             host_keys: self.host_keys.or(section.host_keys).or_else(usual).map(policy),
             ..DialOptions::default()
-        };
-        let login = Login { user: self.ssh.user(), password };
-        let ssh = Ssh::new(env::surroundings(), options, login);
-        Ok(Connectors::new([Box::new(ssh) as _]))
+        })
     }
 }
 

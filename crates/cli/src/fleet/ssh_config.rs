@@ -6,7 +6,7 @@ mod book;
 use super::{directory::FleetDir, selection::SelectionArgs, ssh::SshArgs};
 use crate::{Result, app::App, failure::OK};
 use base::Error;
-use book::Book;
+pub use book::Book;
 use clap::Args;
 use std::path::PathBuf;
 

@@ -51,15 +51,23 @@ fn cells(outcome: &Outcome) -> Vec<String> {
     ]
 }
 
-/// Each hint once, though many nodes may have it.
+/// Each hint once, though many nodes may have it, each perhaps with its own name in it.
 fn hints(bad: &[&&Outcome]) -> Vec<String> {
-    let mut hints: Vec<String> = Vec::new();
-    for hint in bad.iter().filter_map(|o| o.error.as_ref()?.hint.clone()) {
-        if !hints.contains(&hint) {
-            hints.push(hint);
+    let mut hints: Vec<(String, String, usize)> = Vec::new();
+    for outcome in bad {
+        let Some(hint) = outcome.error.as_ref().and_then(|e| e.hint.clone()) else { continue };
+        let of_any = hint.replace(&outcome.node, "NODE");
+        match hints.iter_mut().find(|(known, ..)| *known == of_any) {
+            Some((.., more)) => *more += 1,
+            None => hints.push((of_any, hint, 0)),
         }
     }
-    hints
+    let with_more = |(of_any, hint, more)| match more {
+        0 => hint,
+        _ if of_any == hint => hint,
+        _ => format!("{hint} (and likewise for {more} more)"),
+    };
+    hints.into_iter().map(with_more).collect()
 }
 
 /// `11 nodes: 9 ok, 1 failed, 1 unreachable`.
@@ -92,5 +100,33 @@ pub fn exit_code(outcomes: &[&Outcome], seen: &Seen, interrupt: &Interrupt) -> u
         Verdict::AllOk if seen.broken_logs.is_empty() => OK,
         Verdict::AllOk | Verdict::AllFailed => 1,
         Verdict::SomeFailed => SOME_FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{Code, Error};
+    use std::time::Duration;
+
+    #[test]
+    fn a_hint_that_differs_by_the_node_is_said_once() {
+        let outcome = |node: &str, hint: &str| Outcome {
+            node: node.into(),
+            status: Status::Unreachable,
+            code: None,
+            attempts: 1,
+            duration: Duration::ZERO,
+            error: Some(Error::new(Code::Unavailable, "no").hint(hint)),
+        };
+        let all = [
+            outcome("n1", "hostler node trust n1"),
+            outcome("n2", "hostler node trust n2"),
+            outcome("n3", "start it"),
+            outcome("n4", "start it"),
+        ];
+        let bad: Vec<&Outcome> = all.iter().collect();
+        let wanted = ["hostler node trust n1 (and likewise for 1 more)", "start it"];
+        assert_eq!(hints(&bad.iter().collect::<Vec<_>>()), wanted);
     }
 }

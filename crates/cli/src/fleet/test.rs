@@ -1,8 +1,14 @@
 //! `hostler test`: whether nodes, platforms and services are as they should be.
 
 use super::{
-    bar::Bar, directory::FleetDir, identity::BecomeArgs, limits::LimitArgs, secrets::SecretsArgs,
-    selection::SelectionArgs, signals, ssh::ConnectArgs,
+    bar::Bar,
+    directory::FleetDir,
+    identity::BecomeArgs,
+    limits::LimitArgs,
+    secrets::{self, SecretsArgs},
+    selection::SelectionArgs,
+    signals,
+    ssh::ConnectArgs,
 };
 use crate::{
     Result,
@@ -77,7 +83,10 @@ impl Test {
         }
         let chosen = Chosen::named(&self.names()?, &scripts)?;
         let secrets = self.secrets.lazy(&self.dir)?;
-        let read = if self.other.needs_secrets() { Some(secrets.get().await?) } else { None };
+        let read = secrets::read(app, &secrets, self.other.needs_secrets()).await?;
+        let identity = self.other.identity(app, read)?;
+        let login = self.connect.login(app)?;
+        let passwords = identity.password.iter().chain(&login.password).cloned().collect();
         let interrupt = Interrupt::new();
         let bar = app.printer.may_draw().then(|| Bar::new(app, "Run node tests", nodes.len()));
         let _signals = signals::listen(&app.printer, &interrupt)?;
@@ -87,9 +96,10 @@ impl Test {
             nodes: &nodes,
             declared: &declared,
             scripts: &scripts,
-            connectors: &self.connect.connectors(app, &self.dir)?,
-            identity: &self.other.identity(app, read)?,
+            connectors: &self.connect.connectors(app, &self.dir, login)?,
+            identity: &identity,
             secrets: &secrets,
+            passwords,
             limits: &self.limits.limits(),
             interrupt: &interrupt,
             observer: bar.as_ref().map_or(&Blind as &dyn Observer, |bar| &bar.tally),

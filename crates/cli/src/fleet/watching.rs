@@ -1,6 +1,6 @@
 //! How a run over nodes is shown, and what is kept of it: the same flags for every verb that runs something.
 
-use super::{bar::Bar, screen::Stdio};
+use super::{bar::Bar, screen::Stdio, teller::Teller};
 use crate::{Result, app::App, parse};
 use base::Error;
 use clap::{Args, ValueEnum};
@@ -10,6 +10,7 @@ use fleet::{
 };
 use futures::future::{BoxFuture, FutureExt};
 use inventory::Node;
+use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
 
 /// How the output of nodes is shown.
@@ -29,6 +30,9 @@ pub struct WatchArgs {
     /// How output is shown: as it is, node after node; with a line above each node; or live, with the node before each line
     #[arg(long, value_name = "raw|group|prefix", default_value = "raw", hide_possible_values = true)]
     pub output_style: Style,
+    /// Where a controller hears what happens on the nodes
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    pub events: Option<PathBuf>,
 }
 
 /// How output is shown.
@@ -49,21 +53,36 @@ pub struct Watch {
     logs: Option<Logs>,
     keeper: Option<Keeper>,
     bar: Option<Bar>,
+    teller: Option<Teller>,
 }
 
 /// What is left when a run has ended.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Seen {
     /// What was kept of the outputs of each node, in their order.
     pub kept: Vec<Kept>,
     /// Why files of output are not whole.
     pub broken_logs: Vec<Error>,
+    teller: Option<Teller>,
+}
+
+impl Seen {
+    /// Gives the answer as data, to whom it is wanted by.
+    pub async fn answer(&self, app: &App, answer: &impl Serialize) -> Result<()> {
+        if let Some(teller) = &self.teller {
+            teller.answer(answer).await;
+        }
+        if app.printer.format.is_data() {
+            app.printer.value(answer)?;
+        }
+        Ok(())
+    }
 }
 
 impl WatchArgs {
     /// Begins to watch a run over these nodes. With `-o json` nothing is shown while it runs. `keep` is how much of each
     /// output is kept for a report, in bytes.
-    pub fn begin(&self, app: &App, title: &'static str, nodes: &[Node], keep: usize) -> Result<Watch> {
+    pub async fn begin(&self, app: &App, title: &'static str, nodes: &[Node], keep: usize) -> Result<Watch> {
         let screen = Arc::new(Stdio::start(&app.printer)?);
         let total = nodes.len();
         let logs = if self.parallel { Some(Logs::new(&self.output_dir, total)?) } else { None };
@@ -74,7 +93,11 @@ impl WatchArgs {
         };
         let keeper = (keep > 0).then(|| Keeper::new(total, keep));
         let bar = self.parallel.then(|| Bar::new(app, title, total));
-        Ok(Watch { screen, live, logs, keeper, bar })
+        let teller = match &self.events {
+            Some(socket) => Some(Teller::connect(socket).await?),
+            None => None,
+        };
+        Ok(Watch { screen, live, logs, keeper, bar, teller })
     }
 }
 
@@ -88,6 +111,7 @@ impl Watch {
         Seen {
             kept: self.keeper.map(Keeper::into_kept).unwrap_or_default(),
             broken_logs: self.logs.map(Logs::broken).unwrap_or_default(),
+            teller: self.teller,
         }
     }
 
@@ -96,7 +120,8 @@ impl Watch {
         let logs = self.logs.as_ref().map(|o| o as &dyn Observer);
         let keeper = self.keeper.as_ref().map(|o| o as &dyn Observer);
         let bar = self.bar.as_ref().map(|bar| &bar.tally as &dyn Observer);
-        [logs, keeper, live, bar].into_iter().flatten()
+        let teller = self.teller.as_ref().map(|o| o as &dyn Observer);
+        [logs, keeper, live, bar, teller].into_iter().flatten()
     }
 }
 

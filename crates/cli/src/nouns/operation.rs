@@ -13,6 +13,7 @@ use crate::{
 };
 use api::{
     Operation,
+    fleet::{NodeEvent, NodeStepState},
     query::{ListQuery, LogQuery},
     record::{OperationState, OperationStatus},
     routes::RouteId,
@@ -50,6 +51,12 @@ pub enum Command {
         /// Go on until it has ended
         #[arg(long, short = 'f')]
         follow: bool,
+    },
+    /// Show what happens on the nodes of an operation, until it has ended
+    Watch {
+        /// Its name
+        #[arg(value_parser = parse::in_project)]
+        name: InProject,
     },
     /// Wait until an operation has ended
     Wait {
@@ -111,6 +118,7 @@ impl Command {
             }
             Command::Get { name } => objects::get::<Operation>(app, &[find(app, &name).await?]).await,
             Command::Log { name, follow } => show_log(app, &find(app, &name).await?, follow).await,
+            Command::Watch { name } => watch(app, &find(app, &name).await?).await,
             Command::Wait { name, timeout } => {
                 let operation = wait(app, &find(app, &name).await?, Duration::from_secs(timeout)).await?;
                 objects::changed(app, &operation, "has ended well")
@@ -140,15 +148,62 @@ async fn find(app: &App, name: &InProject) -> Result<Key> {
 
 /// Shows what an operation of a project has said; with `follow` until it has ended.
 pub async fn show_log(app: &App, key: &Key, follow: bool) -> Result {
-    if key.project.is_none() {
-        return Err(Error::not_found("operations of the cluster have no log").into());
-    }
     let query = LogQuery { follow, ..LogQuery::default() };
-    let mut log = app.client()?.operation_log(key, &query).await?;
+    let mut log = app.client()?.operation_log(of_project(key)?, &query).await?;
     while let Some(piece) = log.next().await? {
         app.printer.data(&piece);
     }
     Ok(OK)
+}
+
+fn of_project(key: &Key) -> Result<&Key> {
+    match key.project {
+        Some(_) => Ok(key),
+        None => Err(Error::not_found("operations of the cluster have no log").into()),
+    }
+}
+
+/// Shows what happens on the nodes, from the beginning to the end of the operation: words, or with `-o json` an event a
+/// line.
+async fn watch(app: &App, key: &Key) -> Result {
+    let query = LogQuery { follow: true, ..LogQuery::default() };
+    let mut events = app.client()?.operation_events(of_project(key)?, &query).await?;
+    let mut open = Vec::new();
+    while let Some(piece) = events.next().await? {
+        open.extend_from_slice(&piece);
+        let whole = open.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let lines: Vec<u8> = open.drain(..whole).collect();
+        if app.printer.format.is_data() {
+            app.printer.data(&lines);
+            continue;
+        }
+        for event in lines.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()) {
+            app.printer.line(&words(&event));
+        }
+    }
+    Ok(OK)
+}
+
+/// `web1: step file ~/x of web is done`.
+fn words(event: &NodeEvent) -> String {
+    match event {
+        NodeEvent::Queued { node } => format!("{node}: waits for its turn"),
+        NodeEvent::Started { node } => format!("{node}: has begun"),
+        NodeEvent::Again { node, error } => format!("{node}: is tried again: {error}"),
+        NodeEvent::Step { node, step } => {
+            let service = step.service.as_ref().map(|s| format!(" of {s}")).unwrap_or_default();
+            let state = match step.state {
+                NodeStepState::Started => "has begun",
+                NodeStepState::Done => "is done",
+                NodeStepState::Failed => "has failed",
+            };
+            format!("{node}: {}{service} {state}", step.step)
+        }
+        NodeEvent::Finished { node, outcome } => {
+            let why = outcome.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
+            format!("{node}: {} after {:.1} s{why}", outcome.status, outcome.seconds)
+        }
+    }
 }
 
 /// An operation once it has ended, whichever way.

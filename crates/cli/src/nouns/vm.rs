@@ -10,7 +10,7 @@ mod forward;
 mod logs;
 mod power;
 mod row;
-mod session;
+pub mod session;
 mod update;
 
 use super::objects::{self, ListArgs, WaitArgs};

@@ -1,4 +1,4 @@
-//! What operations say: one bounded file each, read by offset, followed by waking.
+//! What operations tell: bounded files, read by offset, followed by waking.
 
 use base::{Error, Result, Uid};
 use parking_lot::Mutex;
@@ -15,12 +15,23 @@ use tokio::sync::watch;
 /// Bytes read at a time.
 const CHUNK: u64 = 64 * 1024;
 
+/// What an operation tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// What its program says.
+    Output,
+    /// What happens on its nodes: an [`api::fleet::NodeEvent`] a line.
+    Events,
+}
+
+/// How long the logs are that somebody writes now.
+type Lengths = HashMap<(Uid, Told), watch::Sender<u64>>;
+
 /// The logs of all operations. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Logs {
     dir: PathBuf,
-    /// How long the logs are that somebody writes now.
-    open: Arc<Mutex<HashMap<Uid, watch::Sender<u64>>>>,
+    open: Arc<Mutex<Lengths>>,
 }
 
 impl Logs {
@@ -30,34 +41,41 @@ impl Logs {
         Ok(Logs { dir, open: Arc::default() })
     }
 
-    fn path(&self, operation: Uid) -> PathBuf {
-        self.dir.join(format!("{operation}.log"))
+    fn path(&self, operation: Uid, told: Told) -> PathBuf {
+        let ending = match told {
+            Told::Output => "log",
+            Told::Events => "events",
+        };
+        self.dir.join(format!("{operation}.{ending}"))
     }
 
-    /// Begins the log of an operation anew, keeping at most `most` bytes of it.
-    pub(crate) fn begin(&self, operation: Uid, most: u64) -> Result<Log> {
-        let path = self.path(operation);
+    /// Begins a log of an operation anew, keeping at most `most` bytes of it.
+    pub(crate) fn begin(&self, operation: Uid, told: Told, most: u64) -> Result<Log> {
+        let path = self.path(operation, told);
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file = file.map_err(|e| Error::io(format_args!("open {}", path.display()), &e))?;
         let length = watch::Sender::new(0);
-        self.open.lock().insert(operation, length.clone());
-        Ok(Log { logs: self.clone(), operation, file, length, room: most })
+        self.open.lock().insert((operation, told), length.clone());
+        Ok(Log { logs: self.clone(), what: (operation, told), file, length, room: most })
     }
 
-    /// Removes the log of an operation.
+    /// Removes the logs of an operation.
     pub(crate) fn remove(&self, operation: Uid) {
-        let _ = fs::remove_file(self.path(operation));
+        for told in [Told::Output, Told::Events] {
+            let _ = fs::remove_file(self.path(operation, told));
+        }
     }
 
     /// A reader from `offset` on; with `follow` it goes on while the operation does.
-    pub fn read(&self, operation: Uid, offset: u64, follow: bool) -> Result<LogReader> {
-        let path = self.path(operation);
+    pub fn read(&self, operation: Uid, told: Told, offset: u64, follow: bool) -> Result<LogReader> {
+        let path = self.path(operation, told);
         let file = match File::open(&path) {
             Ok(file) => Some(file),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::io(format_args!("open {}", path.display()), &e)),
         };
-        let written = self.open.lock().get(&operation).map(watch::Sender::subscribe).filter(|_| follow);
+        let written =
+            self.open.lock().get(&(operation, told)).map(watch::Sender::subscribe).filter(|_| follow);
         Ok(LogReader { file, at: offset, written })
     }
 }
@@ -66,7 +84,7 @@ impl Logs {
 #[derive(Debug)]
 pub(crate) struct Log {
     logs: Logs,
-    operation: Uid,
+    what: (Uid, Told),
     file: File,
     length: watch::Sender<u64>,
     room: u64,
@@ -90,7 +108,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.logs.open.lock().remove(&self.operation);
+        self.logs.open.lock().remove(&self.what);
     }
 }
 

@@ -7,8 +7,9 @@
 mod log;
 mod operation;
 mod overseer;
+mod progress;
 
-pub use log::{LogReader, Logs};
+pub use log::{LogReader, Logs, Told};
 
 use crate::{
     change::{Change, Writer},
@@ -189,10 +190,10 @@ impl Runs {
             Ok(Ended::Cancelled) => {
                 self.end(uid, OperationState::Cancelled, Ok(serde_json::Value::Null)).await;
             }
-            Ok(Ended::Exit { code, report }) => {
+            Ok(Ended::Exit { code, report, nodes }) => {
                 let state =
                     if matches!(code, 0 | 3) { OperationState::Succeeded } else { OperationState::Failed };
-                let result = serde_json::json!({ "exitCode": code, "report": report });
+                let result = serde_json::json!({ "exitCode": code, "report": report, "nodes": nodes });
                 self.end(uid, state, Ok(result)).await;
             }
             Err(e) => self.end(uid, OperationState::Failed, Err(e)).await,

@@ -1,6 +1,11 @@
 //! One operation: fetch the directory into a sandbox, then run the verb in it.
 
-use super::{Runs, log::Log, overseer::OfOperation};
+use super::{
+    Runs,
+    log::{Log, Told},
+    overseer::OfOperation,
+    progress::Progress,
+};
 use api::{
     Credential, Fleet, Operation,
     fleet::{CredentialKind, Drift, FleetInput, FleetSource, FleetVerb, GitSource},
@@ -25,6 +30,8 @@ use tokio::{io::AsyncReadExt, process::Command, sync::OnceCell};
 const BASE: &str = "/var/tmp/hostler-sandboxes";
 /// The largest report that is kept with the operation; a larger one is in its log.
 const LARGEST_REPORT: usize = 256 * 1024;
+/// The socket on which the verb tells of its nodes.
+const EVENTS: &str = "events.sock";
 /// Where the directory is, inside.
 const DIRECTORY: &str = "/sandbox/fleet";
 
@@ -68,8 +75,8 @@ impl Place {
 
 /// How an operation ended.
 pub(super) enum Ended {
-    /// The verb ended with this code, and said this as data.
-    Exit { code: i32, report: Option<serde_json::Value> },
+    /// The verb ended with this code, and told this as data: its answer, and each node with its steps.
+    Exit { code: i32, report: Option<serde_json::Value>, nodes: serde_json::Value },
     /// Somebody asked for its end.
     Cancelled,
 }
@@ -112,14 +119,16 @@ impl Runs {
     ) -> Result<Ended> {
         Sandbox::available().await?;
         let limits = Limits::default();
-        let mut log = self.logs.begin(operation.metadata.uid, limits.output.bytes())?;
+        let uid = operation.metadata.uid;
+        let mut log = self.logs.begin(uid, Told::Output, limits.output.bytes())?;
+        let events = self.logs.begin(uid, Told::Events, limits.output.bytes())?;
         let work = async {
-            self.at_step(operation.metadata.uid, 0).await?;
+            self.at_step(uid, 0).await?;
             let program = place.program(&self.program).await?;
             let ready = self.prepare(place, &program, operation, input, limits)?;
             self.fetch(&ready, input, &mut log).await?;
-            self.at_step(operation.metadata.uid, 1).await?;
-            self.run_verb(&ready, input, &mut log).await
+            self.at_step(uid, 1).await?;
+            self.run_verb(&ready, input, &mut log, events).await
         };
         rt::clock::timeout(limits.time, "the operation", work).await?
     }
@@ -194,7 +203,7 @@ impl Runs {
             FleetSource::Git(git) => {
                 let argv = clone(git);
                 log.write(format!("$ git clone {}\n", git.url).as_bytes())?;
-                let (code, _) = ready.run(&argv, log).await?;
+                let code = ready.run(&argv, log).await?;
                 if code == 0 {
                     return Ok(());
                 }
@@ -206,21 +215,27 @@ impl Runs {
         }
     }
 
-    async fn run_verb(&self, ready: &Ready, input: &FleetInput, log: &mut Log) -> Result<Ended> {
+    /// Runs the verb as a user would, in words, while it tells of its nodes on a socket.
+    async fn run_verb(&self, ready: &Ready, input: &FleetInput, log: &mut Log, events: Log) -> Result<Ended> {
+        let socket = ready.sandbox.socket(EVENTS);
+        let progress = Progress::listen(&socket, ready.redactor.clone(), events)?;
+        ready.sandbox.open_socket(EVENTS)?;
         let request = &input.request;
         let directory = match &input.source {
             FleetSource::Git(GitSource { directory: Some(below), .. }) => format!("{DIRECTORY}/{below}"),
             _ => DIRECTORY.to_owned(),
         };
         let mut argv = vec![PROGRAM.to_owned(), request.verb.as_str().to_owned()];
-        argv.extend(["--fleet-dir".to_owned(), directory, "--output".to_owned(), "json".to_owned()]);
+        argv.extend(["--fleet-dir".to_owned(), directory]);
+        argv.extend(["--events".to_owned(), format!("{SOCKETS}/{EVENTS}")]);
         if request.verb == FleetVerb::Deploy {
             argv.push("--yes".to_owned());
         }
         argv.extend(request.arguments.iter().cloned());
-        let (code, stdout) = ready.run(&argv, log).await?;
-        let report = serde_json::from_slice(&stdout).ok().filter(|_| stdout.len() <= LARGEST_REPORT);
-        Ok(Ended::Exit { code, report })
+        let code = ready.run(&argv, log).await?;
+        let mut account = progress.account().await;
+        let report = account.report.take().filter(|report| report.to_string().len() <= LARGEST_REPORT);
+        Ok(Ended::Exit { code, report, nodes: account.nodes() })
     }
 }
 
@@ -269,10 +284,11 @@ fn clone(git: &GitSource) -> Vec<String> {
 }
 
 impl Ready {
-    /// Runs something inside to its end: everything it says goes to the log, its standard output is returned too.
-    async fn run(&self, argv: &[String], log: &mut Log) -> Result<(i32, Vec<u8>)> {
+    /// Runs something inside to its end. Everything it says goes to the log.
+    async fn run(&self, argv: &[String], log: &mut Log) -> Result<i32> {
         let proxy = format!("http://{}", runner::inside::PROXY);
         let env = [
+            ("HOSTLER_SANDBOX", "1".to_owned()),
             ("SSH_AUTH_SOCK", format!("{SOCKETS}/agent.sock")),
             ("HTTPS_PROXY", proxy.clone()),
             ("https_proxy", proxy),
@@ -282,7 +298,7 @@ impl Ready {
         let mut inside = vec![PROGRAM.to_owned(), "sandboxed".to_owned(), "--".to_owned()];
         inside.extend_from_slice(argv);
         let command = self.sandbox.command(&inside, &env, &self.limits);
-        stream(command, &self.redactor, log, self.limits.output.bytes()).await
+        stream(command, &self.redactor, log).await
     }
 
     /// Copies a directory of this host into the sandbox; links stay links, so that they lead nowhere outside.
@@ -301,19 +317,13 @@ impl Ready {
     }
 }
 
-/// Runs a command, writes what it says to the log without secrets, and keeps at most `most` bytes of its standard output.
-async fn stream(
-    mut command: Command,
-    redactor: &Redactor,
-    log: &mut Log,
-    most: u64,
-) -> Result<(i32, Vec<u8>)> {
+/// Runs a command, and writes what it says to the log without secrets.
+async fn stream(mut command: Command, redactor: &Redactor, log: &mut Log) -> Result<i32> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| rt::process::cannot_start("setpriv", &e))?;
     let lost = || Error::internal("a pipe of the sandbox is gone");
     let mut out = child.stdout.take().ok_or_else(lost)?;
     let mut err = child.stderr.take().ok_or_else(lost)?;
-    let (mut kept, most) = (Vec::new(), usize::try_from(most).unwrap_or(usize::MAX));
     let (mut clean_out, mut clean_err) = (redactor.stream(), redactor.stream());
     let (mut from_out, mut from_err) = (vec![0; 32 * 1024], vec![0; 32 * 1024]);
     let (mut open_out, mut open_err) = (true, true);
@@ -323,10 +333,7 @@ async fn stream(
             read = out.read(&mut from_out), if open_out => {
                 let read = read.map_err(reading)?;
                 open_out = read > 0;
-                let text = passed(&mut clean_out, &from_out[..read]);
-                let room = most.saturating_sub(kept.len());
-                kept.extend_from_slice(&text[..text.len().min(room)]);
-                log.write(&text)?;
+                log.write(&passed(&mut clean_out, &from_out[..read]))?;
             }
             read = err.read(&mut from_err), if open_err => {
                 let read = read.map_err(reading)?;
@@ -336,7 +343,7 @@ async fn stream(
         }
     }
     let status = child.wait().await.map_err(|e| Error::io("wait for the sandbox", &e))?;
-    Ok((status.code().unwrap_or(-1), kept))
+    Ok(status.code().unwrap_or(-1))
 }
 
 /// What may be shown of what was read; nothing read is the end.

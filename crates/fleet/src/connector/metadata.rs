@@ -14,8 +14,12 @@ use ssh::Target;
 /// # Errors
 /// [`base::Code::Invalid`] for metadata that cannot be what it is called.
 pub fn target(node: &Node, login: &Login) -> Result<Target> {
+    if let Some(why) = node.text("connection_error") {
+        return Err(Error::invalid(&node.name, "this node cannot be reached").because(why));
+    }
     let text = |name: &str| node.text(name).map(str::to_owned);
-    let given = Target { user: login.user.clone(), password: login.password.clone(), ..Target::default() };
+    let password = login.password.clone().or_else(|| node.passwords.login.clone());
+    let given = Target { user: login.user.clone(), password, ..Target::default() };
     if let Some(alias) = text("ssh_alias") {
         let (host_keys, options) = (lines(node, "host_keys")?, options(node)?);
         return Ok(Target { host: alias, host_keys, options, ..given });
@@ -104,7 +108,8 @@ fn denied(node: &Node) -> bool {
     matches!(node.text("become"), Some("false" | "no" | "off" | ""))
 }
 
-fn wrong(node: &Node, name: &str, why: &str) -> Error {
+/// A piece of metadata that cannot be meant.
+pub(super) fn wrong(node: &Node, name: &str, why: &str) -> Error {
     let e = Error::invalid(format!("{}/{name}", node.name), why);
     if node.origin.is_empty() { e } else { e.hint(format!("correct it in {}", node.origin)) }
 }

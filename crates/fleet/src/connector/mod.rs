@@ -1,10 +1,12 @@
 //! How nodes are reached: by what their metadata says.
 
 mod channel;
+mod docker;
 mod drive;
 mod gate;
 mod local;
 pub mod metadata;
+pub mod persist;
 mod program;
 mod ssh;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod tests;
 
 pub use self::ssh::{Login, Ssh};
 pub use channel::{Channels, Event, Reader, Started, Writer};
+pub use docker::{Container, Docker};
 pub use local::Local;
 pub use metadata::target;
 
@@ -33,10 +36,10 @@ pub trait Connector: Send + Sync {
 pub struct Connectors(Vec<Box<dyn Connector>>);
 
 impl Connectors {
-    /// This host and these ways.
+    /// This host, its containers and these ways.
     pub fn new(others: impl IntoIterator<Item = Box<dyn Connector>>) -> Self {
-        let local: Box<dyn Connector> = Box::new(Local);
-        Connectors(std::iter::once(local).chain(others).collect())
+        let here: [Box<dyn Connector>; 2] = [Box::new(Local), Box::new(Docker)];
+        Connectors(here.into_iter().chain(others).collect())
     }
 
     /// Opens the way to a node.
@@ -46,21 +49,13 @@ impl Connectors {
     pub async fn connect(&self, node: &Node) -> Result<Session> {
         match self.0.iter().find_map(|way| way.connect(node)) {
             Some(connecting) => connecting.await,
-            None => match through_others(node) {
-                Some(way) => Err(Error::unavailable(format!("nodes with '{way}' in their metadata cannot be reached yet"))
-                    .at(&node.name)
-                    .hint("give it an address in a platform of its own, or use `hostler vm exec` for a VM of the pool")),
-                None => Err(Error::invalid(&node.name, "nothing says how this node is reached")
+            None if node.metadata.contains_key("vm") => {
+                Err(Error::unavailable("there is no controller here to reach a VM through").at(&node.name))
+            }
+            None => Err(Error::invalid(&node.name, "nothing says how this node is reached")
                 .hint("give it `host_ip`, `hostname` or `local_node: true` in its metadata")),
-            },
         }
     }
-}
-
-/// What in a node's metadata says that neither this host nor an SSH server of its own is meant: no connector is there for
-/// it so far, and a name that looks like a host's must not be dialled in its place.
-fn through_others(node: &Node) -> Option<&'static str> {
-    ["vm", "docker"].into_iter().find(|key| node.metadata.contains_key(*key))
 }
 
 impl Connector for Local {

@@ -12,17 +12,18 @@ use futures::future::{BoxFuture, FutureExt};
 use inventory::Node;
 use parking_lot::Mutex;
 use ssh::{
-    Connection, DialOptions, Dialer, ExecEvent, ExecReceiver, ExecRequest, ExecSender, Target,
+    Connection, DialOptions, Dialer, ExecEvent, ExecReceiver, ExecRequest, ExecSender, Pool, Target,
     config::{Files, Surroundings},
 };
 use std::{collections::HashMap, path::PathBuf};
 
-/// Reaches every node that nothing else reaches. Its connections end with it.
+/// Reaches every node that nothing else reaches. Its connections end with it and its pool.
 #[derive(Debug)]
 pub struct Ssh {
     me: Surroundings,
     options: DialOptions,
     login: Login,
+    pool: Pool,
     /// One for each configuration, by the file that a node names.
     dialers: Mutex<HashMap<Option<PathBuf>, Dialer>>,
 }
@@ -39,7 +40,22 @@ pub struct Login {
 impl Ssh {
     /// Nothing is read and nobody is called yet.
     pub fn new(me: Surroundings, options: DialOptions, login: Login) -> Self {
-        Ssh { me, options, login, dialers: Mutex::default() }
+        Ssh { me, options, login, pool: Pool::default(), dialers: Mutex::default() }
+    }
+
+    /// With connections of this pool, which outlive it.
+    #[must_use]
+    pub fn keeping(self, pool: Pool) -> Self {
+        Ssh { pool, ..self }
+    }
+
+    /// A connection to a node.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    pub(super) async fn open(&self, node: &Node) -> Result<Connected> {
+        let (dialer, target) = self.way(node)?;
+        Ok(Connected(dialer.connect(&target).await?))
     }
 
     /// Who reaches a node, and where.
@@ -54,7 +70,8 @@ impl Ssh {
             return Ok((dialer.clone(), target));
         }
         let files = file.clone().map_or_else(|| self.options.files.clone(), Files::Only);
-        let dialer = Dialer::new(&self.me, DialOptions { files, ..self.options.clone() })?;
+        let dialer =
+            Dialer::sharing(self.pool.clone(), &self.me, DialOptions { files, ..self.options.clone() })?;
         dialers.insert(file, dialer.clone());
         Ok((dialer, target))
     }
@@ -62,19 +79,16 @@ impl Ssh {
 
 impl Connector for Ssh {
     fn connect<'a>(&'a self, node: &'a Node) -> Option<BoxFuture<'a, Result<Session>>> {
-        if super::through_others(node).is_some() {
+        // A VM is reached through its controller alone: a host may have its name.
+        if node.metadata.contains_key("vm") {
             return None;
         }
-        let connecting = async {
-            let (dialer, target) = self.way(node)?;
-            Ok(over(Connected(dialer.connect(&target).await?)))
-        };
-        Some(connecting.boxed())
+        Some(async { Ok(over(self.open(node).await?)) }.boxed())
     }
 }
 
 /// An open connection.
-struct Connected(Connection);
+pub(super) struct Connected(Connection);
 
 impl Channels for Connected {
     fn start<'a>(&'a self, line: &'a str) -> BoxFuture<'a, Result<Started>> {

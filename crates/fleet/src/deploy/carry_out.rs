@@ -1,8 +1,12 @@
 //! Carries out planned steps: as many as possible in one turn of the shell on the node.
 
-use super::{node::Visit, turn};
+use super::{
+    node::{Playbook, Visit},
+    operator::{Task, TaskStatus},
+    turn,
+};
 use crate::{
-    engine::{Failure, Status},
+    engine::{Failure, Progress, Status},
     plan::{Foretold, Plan, Planned},
     service::Action,
     session::{Chunk, Ended},
@@ -48,7 +52,11 @@ impl Turn {
         let tail = &mut self.tails[usize::from(stream == Stream::Stderr)];
         tail.extend_from_slice(bytes);
         let over = tail.len().saturating_sub(TAIL);
-        tail.drain(..over);
+        if over > 0 {
+            // Whole lines, since nobody recognises half a secret.
+            let end = tail[over - 1..].iter().position(|b| *b == b'\n').map_or(tail.len(), |at| over + at);
+            tail.drain(..end);
+        }
     }
 }
 
@@ -136,10 +144,19 @@ impl<'a> Visit<'a, '_, '_> {
         }
     }
 
+    /// Tells that a step has ended, after all that it said.
+    async fn ended(&mut self, planned: &Planned<'_>, well: bool) {
+        if well {
+            self.count(planned);
+        }
+        self.voice.step(Progress::ended(Some(planned.service), &planned.step.name, well)).await;
+    }
+
     /// A step on the operator's machine.
     async fn on_operator(&mut self, planned: &Planned<'_>, check: bool) -> Result<(), Failure> {
         self.note(planned);
         self.voice.enter(planned.service).await;
+        self.voice.step(Progress::started(Some(planned.service), &planned.step.name)).await;
         let mut turn = Turn::default();
         let (sender, mut chunks) = mpsc::unbounded_channel();
         let mut sink = move |chunk: Chunk| drop(sender.send(chunk));
@@ -165,11 +182,26 @@ impl<'a> Visit<'a, '_, '_> {
         }
         self.voice.close(Stream::Stdout).await;
         self.voice.close(Stream::Stderr).await;
-        match ended {
-            Some(Ok(Ended::Code(0))) => {
-                self.count(planned);
-                Ok(())
+        let ended = match ended {
+            Some(Ok(played)) => {
+                let ended = played.ended;
+                let tasks = played.tasks.map(|tasks| self.report_tasks(planned, tasks));
+                if ended.success() {
+                    match tasks {
+                        // Ansible says itself whether it changed anything.
+                        Some(changed) if !check => self.report.changed += usize::from(changed),
+                        _ => self.count(planned),
+                    }
+                }
+                Some(Ok(ended))
             }
+            Some(Err(e)) => Some(Err(e)),
+            None => None,
+        };
+        let well = matches!(ended, Some(Ok(Ended::Code(0))));
+        self.voice.step(Progress::ended(Some(planned.service), &planned.step.name, well)).await;
+        match ended {
+            Some(Ok(Ended::Code(0))) => Ok(()),
             Some(Ok(Ended::Code(code))) => Err(failed(planned, code, &turn)),
             Some(Ok(Ended::Timeout)) => Err(failed(planned, LATE, &turn)),
             Some(Ok(Ended::Signal(name))) => {
@@ -189,6 +221,24 @@ impl<'a> Visit<'a, '_, '_> {
         if !planned.step.sensitive {
             self.voice.output(stream, bytes).await;
         }
+    }
+
+    /// Keeps what became of tasks, without secrets. Whether one of them changed something.
+    fn report_tasks(&mut self, planned: &Planned<'_>, tasks: Vec<Task>) -> bool {
+        let changed = tasks.iter().any(|task| task.status == TaskStatus::Changed);
+        let redactor = self.voice.redactor();
+        let shown = tasks.into_iter().map(|task| Task {
+            name: redactor.text(&task.name).into_owned(),
+            message: task
+                .message
+                .filter(|_| !planned.step.sensitive)
+                .map(|message| redactor.text(&message).into_owned()),
+            ..task
+        });
+        let shown: Vec<Task> = shown.collect();
+        let (service, step) = (planned.service.to_owned(), redactor.text(&planned.step.name).into_owned());
+        self.report.playbooks.push(Playbook { service, step, tasks: shown });
+        changed
     }
 
     fn count(&mut self, planned: &Planned<'_>) {
@@ -261,10 +311,10 @@ impl<'a> Visit<'a, '_, '_> {
                 let code = number(2).and_then(|c| u32::try_from(c).ok()).unwrap_or(1);
                 let ended = current.take();
                 if let Some(planned) = steps.iter().find(|p| Some(p.key) == ended).filter(|_| first) {
-                    match code {
-                        0 => self.count(planned),
-                        code => turn.failed = Some((planned.key, code)),
+                    if code != 0 {
+                        turn.failed = Some((planned.key, code));
                     }
+                    self.ended(planned, code == 0).await;
                 }
             }
             "seen" => turn.seen = Some(Vec::new()),
@@ -292,6 +342,7 @@ impl<'a> Visit<'a, '_, '_> {
         } else {
             self.voice.enter(planned.service).await;
         }
+        self.voice.step(Progress::started(Some(planned.service), &planned.step.name)).await;
         self.voice.change(planned).await;
     }
 }

@@ -109,7 +109,8 @@ impl Deployment<'_> {
         let services = prepared.work.services.iter().map(|s| s.name.clone()).collect();
         let verb = if self.what == What::Deploy { "Deploy" } else { "Check" };
         let mut voice = Voice::new(out, &self.redactor, &node.name, verb, services);
-        let result = node::run(request, session, &mut voice).await;
+        // Before the history is told: it is a file.
+        let result = node::run(request, session, &mut voice).await.map_err(|f| f.redacted(&self.redactor));
         if let Some(journal) = self.journal {
             journal.node(&node.name, &result);
         }

@@ -15,8 +15,8 @@ mod voice;
 
 pub use job::{Deployment, Prepared, What};
 pub use last::LastLogs;
-pub use node::{Mode, Report, Request, run};
-pub use operator::{Operator, Playbooks};
+pub use node::{Mode, Playbook, Report, Request, run};
+pub use operator::{Operator, Playbooks, Played, Task, TaskStatus};
 pub use origin::{Policies, repository};
 pub use prepare::{Fleet, Ready};
 pub use schedule::{Day, Schedule};

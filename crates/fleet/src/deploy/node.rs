@@ -1,6 +1,10 @@
 //! The check or the deployment of one node, from its first turn to its log.
 
-use super::{operator::Operator, turn, voice::Voice};
+use super::{
+    operator::{Operator, Task},
+    turn,
+    voice::Voice,
+};
 use crate::{
     engine::{Failure, Status},
     log::{Entry, Journal, Repository},
@@ -65,12 +69,26 @@ pub struct Report {
     pub code: usize,
     /// How many handlers ran.
     pub handlers: usize,
+    /// What Ansible did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub playbooks: Vec<Playbook>,
     /// The log on the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
     /// What did not go well, without being a failure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// What became of the tasks of a playbook or a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Playbook {
+    /// The service that it is part of.
+    pub service: String,
+    /// The step.
+    pub step: String,
+    /// In the order in which they ended.
+    pub tasks: Vec<Task>,
 }
 
 /// Checks or deploys a node. What happens is said by `voice`.
@@ -209,7 +227,9 @@ impl<'a> Visit<'a, '_, '_> {
             Ok(_) => None,
             Err(e) => Some(e.to_string()),
         };
-        self.report.warnings.extend(problem.map(|why| format!("the log could not be written: {why}")));
+        let warning =
+            |why: String| format!("the log could not be written: {}", self.voice.redactor().text(&why));
+        self.report.warnings.extend(problem.map(warning));
         result
     }
 }

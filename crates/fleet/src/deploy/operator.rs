@@ -10,6 +10,7 @@ use base::{Error, Result};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use inventory::Node;
+use serde::{Deserialize, Serialize};
 use ssh::quote;
 use std::{path::Path, time::Duration};
 
@@ -45,16 +46,60 @@ impl Way<'_> {
     }
 }
 
+/// What became of a task of Ansible.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// What it is called.
+    pub name: String,
+    /// Its module.
+    pub module: String,
+    /// How it ended.
+    pub status: TaskStatus,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How a task of Ansible ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// Nothing was to be done.
+    Ok,
+    /// It changed something, or would.
+    Changed,
+    /// It was not meant.
+    Skipped,
+    /// It failed.
+    Failed,
+    /// It failed, and that does not count.
+    Ignored,
+    /// Ansible could not reach the node.
+    Unreachable,
+}
+
+/// How a step on the operator's machine went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// How it ended.
+    pub ended: Ended,
+    /// What became of the tasks of Ansible; `None` for all other steps.
+    pub tasks: Option<Vec<Task>>,
+}
+
 /// Who runs Ansible against a node.
 pub trait Playbooks: Send + Sync {
     /// Runs a playbook or role to its end; with `check`, only says what it would change.
+    ///
+    /// # Errors
+    /// [`base::Code::Unavailable`] where there is no Ansible. A playbook that fails is none.
     fn play<'a>(
         &'a self,
         node: &'a Node,
         ansible: &'a crate::service::Ansible,
         check: bool,
         sink: &'a mut dyn Sink,
-    ) -> BoxFuture<'a, Result<Ended>>;
+    ) -> BoxFuture<'a, Result<Played>>;
 }
 
 impl Operator<'_> {
@@ -66,16 +111,13 @@ impl Operator<'_> {
         node: &Node,
         way: Way<'_>,
         sink: &mut dyn Sink,
-    ) -> Result<Ended> {
-        match action {
+    ) -> Result<Played> {
+        let ended = match action {
             Action::Local(script) => local(script, check, sink).await,
             Action::Upload(upload) => send(upload, way, sink).await,
             Action::Ansible(ansible) => match self.ansible {
-                Some(playbooks) => playbooks.play(node, ansible, check, sink).await,
-                None => Err(Error::unavailable(
-                    "services that are Ansible playbooks cannot be checked or deployed yet",
-                )
-                .hint("run the playbook with ansible-playbook, and take this step out of the service")),
+                Some(playbooks) => return playbooks.play(node, ansible, check, sink).await,
+                None => Err(Error::unavailable("playbooks of Ansible cannot be run here")),
             },
             Action::Ruby(service) => match self.ruby {
                 Some(bridge) => in_ruby::run(bridge, service, check, node, way, sink).await,
@@ -84,7 +126,8 @@ impl Operator<'_> {
             Action::Resource(_) | Action::Script(_) | Action::Supervise { .. } => {
                 Err(Error::internal("this step is the node's own"))
             }
-        }
+        };
+        Ok(Played { ended: ended?, tasks: None })
     }
 }
 

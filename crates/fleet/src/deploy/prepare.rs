@@ -47,14 +47,15 @@ impl Fleet<'_> {
     pub async fn prepare(&self, nodes: &[Node], check: bool) -> Result<Ready> {
         let mut ready = Ready { settings: self.file.section("deploy")?, ..Ready::default() };
         let catalog = Catalog::read(self.dir, self.inventory, nodes)?;
-        let shared = Shared::new(self.inventory, Value::from(Serde(self.secrets.expose_secrets())));
+        let known = self.with_addresses(nodes).await?;
+        let shared = Shared::new(&known, Value::from(Serde(self.secrets.expose_secrets())));
         let mut origins = Origins::default();
         for node in nodes.iter().filter(|n| !n.services.is_empty()) {
             let of_node = |e: Error| match e.cause {
                 None => e.because(format!("for the node {}", node.name)),
                 Some(_) => e,
             };
-            let context = shared.of(node);
+            let context = shared.of(known.nodes.get(&node.name).unwrap_or(node));
             let work = catalog.work(node, &context).map_err(of_node)?;
             let [state_dir, log_dir] = self.places(&ready.settings, context)?;
             let repositories = origins.of(&catalog, node).await?;
@@ -66,6 +67,15 @@ impl Fleet<'_> {
         }
         sort(&catalog, nodes, check, &mut ready)?;
         Ok(ready)
+    }
+
+    /// The inventory with the addresses of these nodes, as services may use them, where name resolution knows them. How
+    /// the nodes are reached does not change by it: SSH may know their names as something else.
+    async fn with_addresses(&self, nodes: &[Node]) -> Result<Inventory> {
+        let mut known = self.inventory.clone();
+        let open = nodes.iter().filter(|n| !n.services.is_empty() && !n.metadata.contains_key("host_ip"));
+        known.fetch("host_ip", open.map(|n| n.name.as_str())).await?;
+        Ok(known)
     }
 
     /// Where nodes keep their logs, for those where that is said.

@@ -1,18 +1,38 @@
 //! What a check or a deployment of one node says, for people, in the sections of Hybrid Platforms Conductor.
 
 use crate::{
+    engine::{Out, Progress},
     plan::{Planned, shown},
     session::{Chunk, Sink},
     shell::Stream,
 };
+use futures::future::{BoxFuture, FutureExt, ready};
 use secrets::{Redacted, Redactor};
 
 /// As much of each output is kept for the log.
 const MOST: usize = 1 << 20;
 
+/// Who hears a [`Voice`]. A closure that takes chunks is one that does not care for steps.
+pub trait Audience: Sink {
+    /// A step has begun or ended.
+    fn step<'a>(&'a mut self, progress: Progress<'a>) -> BoxFuture<'a, ()>;
+}
+
+impl Audience for Out<'_> {
+    fn step<'a>(&'a mut self, progress: Progress<'a>) -> BoxFuture<'a, ()> {
+        Out::step(self, progress).boxed()
+    }
+}
+
+impl<F: FnMut(Chunk) + Send> Audience for F {
+    fn step<'a>(&'a mut self, _: Progress<'a>) -> BoxFuture<'a, ()> {
+        ready(()).boxed()
+    }
+}
+
 /// Says what happens on one node, without secrets, and keeps it for the log.
 pub struct Voice<'a> {
-    sink: &'a mut dyn Sink,
+    audience: &'a mut dyn Audience,
     redactor: Redactor,
     /// What may be the beginning of a secret, by stream.
     held: [Redacted; 2],
@@ -37,14 +57,14 @@ impl std::fmt::Debug for Voice<'_> {
 impl<'a> Voice<'a> {
     /// For a node and its services; `verb` is `Check` or `Deploy`.
     pub fn new(
-        sink: &'a mut dyn Sink,
+        audience: &'a mut dyn Audience,
         redactor: &Redactor,
         node: &str,
         verb: &'static str,
         services: Vec<String>,
     ) -> Self {
         Voice {
-            sink,
+            audience,
             redactor: redactor.clone(),
             held: [redactor.stream(), redactor.stream()],
             kept: [Vec::new(), Vec::new()],
@@ -105,10 +125,16 @@ impl<'a> Voice<'a> {
         }
     }
 
+    /// How far a step is.
+    pub async fn step(&mut self, progress: Progress<'_>) {
+        self.audience.step(progress).await;
+    }
+
     /// A line of ours.
     pub async fn line(&mut self, text: &str) {
         self.close(Stream::Stdout).await;
-        self.give(Stream::Stdout, format!("{text}\n").into_bytes()).await;
+        let line = format!("{}\n", self.redactor.text(text));
+        self.give(Stream::Stdout, line.into_bytes()).await;
     }
 
     /// Output of a step.
@@ -132,7 +158,7 @@ impl<'a> Voice<'a> {
         let kept = &mut self.kept[index(stream)];
         let room = MOST.saturating_sub(kept.len()).min(bytes.len());
         kept.extend_from_slice(&bytes[..room]);
-        self.sink
+        self.audience
             .take(match stream {
                 Stream::Stdout => Chunk::Stdout(bytes.into()),
                 Stream::Stderr => Chunk::Stderr(bytes.into()),

@@ -9,7 +9,7 @@ mod tests;
 
 pub use interrupt::Interrupt;
 pub use limits::{Limits, Share};
-pub use observer::{Blind, Event, Observer, Out};
+pub use observer::{Blind, Event, Observer, Out, Progress, StepState};
 pub use outcome::{Done, Failure, Outcome, Status, Verdict};
 
 use base::{Code, Error};
@@ -119,8 +119,9 @@ impl<J: Job> Run<'_, J> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let out = Out { observer: self.engine.observer, index, node, streams: &streams };
-            let result = self.job.run(node, out).await;
+            let (observer, redactor) = (self.engine.observer, self.engine.redactor);
+            let out = Out { observer, index, node, streams: &streams, redactor };
+            let result = self.job.run(node, out).await.map_err(|f| f.redacted(self.engine.redactor));
             match &result {
                 Err(failure) if failure.untouched && attempts <= self.engine.limits.retry => {
                     let pause = pauses.delay();
@@ -157,7 +158,7 @@ impl<J: Job> Run<'_, J> {
             code: failure.as_ref().and_then(|f| f.code),
             attempts,
             duration: self.begun[index].get().map_or(Duration::ZERO, Instant::elapsed),
-            error: failure.map(|f| self.engine.redactor.error(f.error)),
+            error: failure.map(|f| f.error),
         };
         self.tell(index, Event::Finished(&outcome)).await;
         Done { outcome, value }

@@ -22,8 +22,45 @@ pub enum Event<'a> {
     Again(&'a Error, Duration),
     /// Output of a command.
     Output(Chunk),
+    /// A step has begun or ended.
+    Step(Progress<'a>),
     /// It has ended.
     Finished(&'a Outcome),
+}
+
+/// How far a step is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Its service; commands of a run have none.
+    pub service: Option<&'a str>,
+    /// What it is called.
+    pub step: Cow<'a, str>,
+    /// How far.
+    pub state: StepState,
+}
+
+/// Where a step stands. One that is tried again is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It runs.
+    Started,
+    /// It ended well.
+    Done,
+    /// It did not.
+    Failed,
+}
+
+impl<'a> Progress<'a> {
+    /// Of a step that runs.
+    pub fn started(service: Option<&'a str>, step: &'a str) -> Self {
+        Progress { service, step: step.into(), state: StepState::Started }
+    }
+
+    /// Of one that has ended.
+    pub fn ended(service: Option<&'a str>, step: &'a str, well: bool) -> Self {
+        let state = if well { StepState::Done } else { StepState::Failed };
+        Progress { service, step: step.into(), state }
+    }
 }
 
 /// Watches a run. The events of one node come one after the other, those of several nodes at the same time.
@@ -49,6 +86,7 @@ pub struct Out<'a> {
     pub(super) index: usize,
     pub(super) node: &'a Node,
     pub(super) streams: &'a Streams,
+    pub(super) redactor: &'a Redactor,
 }
 
 impl Out<'_> {
@@ -57,6 +95,12 @@ impl Out<'_> {
         if let Some(chunk) = self.streams.shown(chunk) {
             self.observer.event(self.index, self.node, Event::Output(chunk)).await;
         }
+    }
+
+    /// Tells how far a step is.
+    pub async fn step(&self, progress: Progress<'_>) {
+        let step = Cow::Owned(self.redactor.text(&progress.step).into_owned());
+        self.observer.event(self.index, self.node, Event::Step(Progress { step, ..progress })).await;
     }
 }
 

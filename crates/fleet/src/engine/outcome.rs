@@ -2,6 +2,7 @@
 
 use crate::session::Ended;
 use base::{Code, Error};
+use secrets::Redactor;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -100,6 +101,12 @@ impl Failure {
     pub fn midway(error: Error) -> Self {
         let status = if error.code == Code::Unavailable { Status::Unreachable } else { Status::Failed };
         Failure { status, code: None, error, untouched: false }
+    }
+
+    /// The same without secrets: errors quote what nodes say.
+    #[must_use]
+    pub fn redacted(self, redactor: &Redactor) -> Self {
+        Failure { error: redactor.error(self.error), ..self }
     }
 
     /// A command that did not end with 0, called by `what`. `None` where it did.

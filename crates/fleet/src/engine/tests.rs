@@ -93,6 +93,7 @@ impl Observer for Diary {
             Event::Started => "started",
             Event::Again(..) => "again",
             Event::Output(_) => "output",
+            Event::Step(_) => "step",
             Event::Finished(outcome) => outcome.status.as_str(),
         };
         self.0.lock().unwrap().entry(index).or_default().push(word);

@@ -16,7 +16,7 @@ use crate::{
     run::Identity,
     session::{Become, Command, Ended, Output, Session},
 };
-use base::{Error, Result};
+use base::{Error, Result, Secret};
 use futures::future::join_all;
 use inventory::{Inventory, Node};
 use rt::clock;
@@ -81,6 +81,8 @@ pub struct Runner<'a> {
     pub connectors: &'a Connectors,
     /// Read where a script needs one.
     pub secrets: &'a Lazy,
+    /// Passwords that were given: no result shows them.
+    pub passwords: Vec<Secret>,
     /// As whom what is run on nodes is run.
     pub identity: &'a Identity,
     /// How many nodes at once.
@@ -115,10 +117,11 @@ impl Runner<'_> {
     }
 
     fn redactor(&self) -> Result<Redactor> {
-        let password = self.identity.password.as_ref();
+        let of_inventory = self.inventory.secrets();
+        let others = self.passwords.iter().chain(&of_inventory);
         match self.secrets.if_read() {
-            Some(secrets) => secrets.redactor(password),
-            None => Redactor::new(password),
+            Some(secrets) => secrets.redactor(others),
+            None => Redactor::new(others),
         }
     }
 

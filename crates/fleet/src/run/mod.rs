@@ -8,8 +8,8 @@ pub use report::junit;
 
 use crate::{
     connector::{Connectors, metadata},
-    engine::{Failure, Job, Out},
-    session::{Become, Command},
+    engine::{Failure, Job, Out, Progress},
+    session::{Become, Command, Ended},
 };
 use base::Secret;
 use inventory::Node;
@@ -52,7 +52,8 @@ impl Identity {
             Some(other) => Some(other.clone()),
             None => metadata::other_user(node)?,
         };
-        Ok(other.map(|other| Become { password: other.password.or_else(|| self.password.clone()), ..other }))
+        let password = self.password.clone().or_else(|| node.passwords.other_user.clone());
+        Ok(other.map(|other| Become { password: other.password.or(password), ..other }))
     }
 }
 
@@ -64,8 +65,11 @@ impl Job for Commands<'_> {
         let session = self.connectors.connect(node).await.map_err(Failure::unreachable)?;
         for step in self.steps {
             let command = Command { r#become: other.clone(), ..step.command.clone() };
-            let ended = session.run(command, &mut out).await.map_err(Failure::midway)?;
-            if let Some(failure) = Failure::of_command(&step.name, &ended) {
+            out.step(Progress::started(None, &step.name)).await;
+            let ended = session.run(command, &mut out).await;
+            let well = ended.as_ref().is_ok_and(Ended::success);
+            out.step(Progress::ended(None, &step.name, well)).await;
+            if let Some(failure) = Failure::of_command(&step.name, &ended.map_err(Failure::midway)?) {
                 return Err(failure);
             }
         }

@@ -89,7 +89,10 @@ async fn a_script_that_takes_too_long_ends_with_its_children(sh: &'static str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
     let mut shell = start(sh, "me");
-    let lines = format!("script 1 sh <<'EOF'\nsleep 600 & echo $! >{}; wait\nEOF\n", file.display());
+    let lines = format!(
+        "script 1 sh <<'EOF'\nsleep 600 & echo $! >{0}.new; mv {0}.new {0}; wait\nEOF\n",
+        file.display()
+    );
     assert_eq!(turn(&mut shell, &lines).await.2, 124);
     let pid: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
     gone(pid).await;
@@ -125,7 +128,7 @@ async fn a_lost_session_ends_the_step_and_frees_the_lock(sh: &'static str) {
     let (lock, file) = (dir.path().join("state/lock"), dir.path().join("pid"));
     let mut shell = start(sh, "me");
     let lines = format!(
-        "lock {} 0 && script 0 sh <<'EOF'\nsleep 600 & echo $! >{}; wait\nEOF\n",
+        "lock {0} 0 && script 0 sh <<'EOF'\nsleep 600 & echo $! >{1}.new; mv {1}.new {1}; wait\nEOF\n",
         lock.display(),
         file.display()
     );

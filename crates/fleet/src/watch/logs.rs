@@ -114,7 +114,7 @@ impl Observer for Logs {
             Event::Started => self.open(index, node),
             Event::Output(chunk) => self.write(index, node, chunk.bytes()),
             Event::Finished(_) => self.close(index, node),
-            Event::Again(..) => {}
+            Event::Again(..) | Event::Step(_) => {}
         }
         ready(()).boxed()
     }

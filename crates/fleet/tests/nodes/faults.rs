@@ -11,7 +11,7 @@ async fn refused(node: &Node) -> Error {
 
 #[tokio::test]
 async fn a_lost_session_ends_all_that_a_command_started() {
-    for server in Server::each("a_lost_session_ends_all_that_a_command_started").await {
+    for server in Server::each_of_ssh("a_lost_session_ends_all_that_a_command_started").await {
         let proxy = FaultProxy::start(server.address()).await.unwrap();
         for stdin in ["", "some input"] {
             let mark = mark();
@@ -92,4 +92,71 @@ async fn one_connection_serves_all_commands() {
     }
     let Server::OpenSsh(sshd) = &server else { unreachable!() };
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "{}", sshd.log());
+}
+
+#[tokio::test]
+async fn a_container_that_is_gone_stopped_or_another_is_told_apart() {
+    if let Some(reason) = Engine::missing().await {
+        println!("SKIPPED a_container_that_is_gone_stopped_or_another_is_told_apart: {reason}");
+        return;
+    }
+    let server = Server::container().await;
+    let Server::Container(engine) = &server else { unreachable!() };
+
+    // It is killed, or started again, while a command runs.
+    for act in ["kill", "restart"] {
+        let session = server.session().await;
+        let (tell, started) = tokio::sync::oneshot::channel();
+        let mut tell = Some(tell);
+        let mut first = |_| {
+            let _ = tell.take().map(|tell| tell.send(()));
+        };
+        let ending = async {
+            started.await.unwrap();
+            engine.run(&[act, CONTAINER]).await.unwrap();
+        };
+        let lingering = lingering(&mark());
+        let (e, ()) = tokio::join!(session.run(Command::sh(lingering), &mut first), ending);
+        let e = e.unwrap_err();
+        assert_eq!(e.code, Code::Unavailable, "{e}");
+        engine.run(&["start", CONTAINER]).await.unwrap();
+    }
+
+    engine.run(&["pause", CONTAINER]).await.unwrap();
+    let e = refused(&server.node()).await;
+    assert_eq!((e.code, e.message.as_str()), (Code::Unavailable, "the container box is paused"));
+    engine.run(&["unpause", CONTAINER]).await.unwrap();
+    engine.run(&["kill", CONTAINER]).await.unwrap();
+    let e = refused(&server.node()).await;
+    assert_eq!((e.code, e.message.as_str()), (Code::Unavailable, "the container box is exited"));
+    assert_eq!(e.hint.as_deref(), Some("docker start box"));
+    engine.run(&["rm", CONTAINER]).await.unwrap();
+    let e = refused(&server.node()).await;
+    assert_eq!((e.code, e.message.as_str()), (Code::Unavailable, "there is no container box"));
+
+    // Nobody is there to ask, or the metadata is wrong.
+    let mut node = server.node();
+    node.metadata.insert("docker_host".into(), "unix:///nowhere/docker.sock".into());
+    let e = refused(&node).await;
+    assert_eq!((e.code, e.message.as_str()), (Code::Unavailable, "the Docker engine does not answer"));
+    for wrong in ["", "--privileged"] {
+        node.metadata.insert("docker".into(), wrong.into());
+        let e = refused(&node).await;
+        assert_eq!((e.code, e.field.as_deref()), (Code::Invalid, Some("Docker/docker")));
+    }
+}
+
+#[tokio::test]
+async fn commands_in_a_container_run_as_the_user_of_the_metadata() {
+    if let Some(reason) = Engine::missing().await {
+        println!("SKIPPED commands_in_a_container_run_as_the_user_of_the_metadata: {reason}");
+        return;
+    }
+    let server = Server::container().await;
+    let mut node = server.node();
+    for (user, wanted) in [("guest", "1000\n"), ("0", "0\n")] {
+        node.metadata.insert("docker_user".into(), user.into());
+        let session = connectors().connect(&node).await.unwrap();
+        assert_eq!(text(&output(&session, Command::sh("id -u")).await.stdout), wanted);
+    }
 }

@@ -1,4 +1,5 @@
-//! Commands on real nodes over SSH: OpenSSH with bash as login shell, and dropbear on a host that has BusyBox only.
+//! Commands on real nodes: over SSH, OpenSSH with bash as login shell and dropbear on a host that has BusyBox only; and in
+//! a container that has BusyBox only.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_macros)] // what tests share is test code too
 
@@ -15,7 +16,7 @@ use ssh::{
     config::{Files, Surroundings},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-use testkit::{dropbear::Dropbear, sshd::Sshd};
+use testkit::{docker::Engine, dropbear::Dropbear, sshd::Sshd};
 
 const SOON: Duration = Duration::from_mins(1);
 const PLENTY: usize = 64 << 20;
@@ -24,7 +25,11 @@ const PLENTY: usize = 64 << 20;
 enum Server {
     OpenSsh(Sshd),
     Dropbear(Dropbear),
+    Container(Engine),
 }
+
+/// The name of the container.
+const CONTAINER: &str = "box";
 
 impl Server {
     async fn open_ssh() -> Self {
@@ -33,6 +38,22 @@ impl Server {
 
     /// One of each kind that this machine can have. Says which it cannot.
     async fn each(test: &str) -> Vec<Self> {
+        let mut servers = Self::each_of_ssh(test).await;
+        match Engine::missing().await {
+            None => servers.push(Self::container().await),
+            Some(reason) => println!("SKIPPED {test}: {reason}"),
+        }
+        servers
+    }
+
+    async fn container() -> Self {
+        let engine = Engine::start().await.unwrap();
+        engine.container(CONTAINER).await.unwrap();
+        Server::Container(engine)
+    }
+
+    /// The same without those that are no servers.
+    async fn each_of_ssh(test: &str) -> Vec<Self> {
         let mut servers = vec![Self::open_ssh().await];
         match Dropbear::missing().await {
             None => servers.push(Server::Dropbear(Dropbear::start().await.unwrap())),
@@ -45,6 +66,7 @@ impl Server {
         match self {
             Server::OpenSsh(_) => "OpenSSH",
             Server::Dropbear(_) => "dropbear",
+            Server::Container(_) => "Docker",
         }
     }
 
@@ -52,6 +74,7 @@ impl Server {
         match self {
             Server::OpenSsh(server) => server.address(),
             Server::Dropbear(server) => server.address(),
+            Server::Container(_) => unreachable!("a container is no server"),
         }
     }
 
@@ -59,6 +82,7 @@ impl Server {
         match self {
             Server::OpenSsh(server) => server.identity(),
             Server::Dropbear(server) => server.identity(),
+            Server::Container(_) => unreachable!("a container is no server"),
         }
     }
 
@@ -66,6 +90,7 @@ impl Server {
         match self {
             Server::OpenSsh(server) => server.host_key(),
             Server::Dropbear(server) => server.host_key(),
+            Server::Container(_) => unreachable!("a container is no server"),
         }
     }
 
@@ -74,7 +99,7 @@ impl Server {
         let mut node = Node { name: self.name().into(), ..Node::default() };
         let user = match self {
             Server::OpenSsh(server) => server.user(),
-            Server::Dropbear(_) => "root",
+            _ => "root",
         };
         let metadata = [
             ("host_ip", address.ip().to_string().into()),
@@ -88,7 +113,18 @@ impl Server {
     }
 
     fn node(&self) -> Node {
-        self.node_at(self.address())
+        let Server::Container(engine) = self else { return self.node_at(self.address()) };
+        let metadata = [("docker", CONTAINER.into()), ("docker_host", engine.host().into())]
+            .map(|(k, v)| (k.to_owned(), v));
+        Node { name: self.name().into(), metadata: metadata.into(), ..Node::default() }
+    }
+
+    /// How the end by a signal shows: Docker knows codes alone.
+    fn killed(&self) -> Ended {
+        match self {
+            Server::Container(_) => Ended::Code(128 + 9),
+            _ => Ended::Signal("KILL".into()),
+        }
     }
 
     async fn session(&self) -> Session {

@@ -66,6 +66,17 @@ pub enum Method {
     Doas,
 }
 
+impl Method {
+    /// Its usual program.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Sudo => "sudo",
+            Method::Su => "su",
+            Method::Doas => "doas",
+        }
+    }
+}
+
 impl Connection {
     /// The value of a setting that counts.
     pub fn setting(&self, keyword: &str) -> Option<&str> {
@@ -106,6 +117,11 @@ impl Connection {
                     say("ssh_config", config.display().to_string().into());
                 }
             }
+        }
+        if let Some(other) = &self.escalation {
+            say("become", true.into());
+            say("become_user", other.user.as_str().into());
+            say("become_method", other.method.as_str().into());
         }
         metadata
     }

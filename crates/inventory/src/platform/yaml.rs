@@ -80,5 +80,5 @@ pub fn read_files(files: &dyn Files) -> Result<Found> {
         }
         node.groups = inherited.groups;
     }
-    Ok(Found { nodes, groups: nested.members() })
+    Ok(Found { nodes, groups: nested.members(), ..Found::default() })
 }

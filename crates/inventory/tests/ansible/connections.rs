@@ -116,6 +116,7 @@ async fn connections_are_metadata_of_nodes() {
         "hostname": "web1.north.example.org", "ssh_port": "2222", "ssh_user": "deploy",
         "ssh_private_key_file": "/keys/web",
         "ssh_options": {"ProxyCommand": "ssh -W %h:%p -q 198.51.100.1", "StrictHostKeyChecking": "no"},
+        "become": true, "become_user": "root", "become_method": "sudo",
     });
     assert_eq!(of("web1"), web1);
     let everything = json!({
@@ -124,6 +125,7 @@ async fn connections_are_metadata_of_nodes() {
         "ssh_options": {
             "Compression": "yes", "ControlMaster": "auto", "StrictHostKeyChecking": "no", "ConnectTimeout": "7",
         },
+        "become": true, "become_user": "admin", "become_method": "su",
     });
     assert_eq!(of("everything"), everything);
     assert_eq!(of("here"), json!({"local_node": true}));

@@ -15,7 +15,7 @@ fn node() -> Node {
         metadata: serde_json::from_value(metadata).unwrap(),
         services: vec!["web-hello".into()],
         groups: ["front".to_owned()].into(),
-        origin: String::new(),
+        ..Node::default()
     }
 }
 

@@ -116,3 +116,22 @@ async fn what_git_cannot_answer_is_said() {
     let e = load(plain.path()).await.unwrap().impact(&"lab".parse().unwrap()).await.unwrap_err();
     assert!(e.message.ends_with("is not in a git repository"), "{e}");
 }
+
+#[tokio::test]
+async fn variables_of_ansible_concern_their_hosts() {
+    let dir = directory(&[
+        ("hostler.yaml", "platforms: [{name: lab, type: ansible, path: lab/hosts}]\n"),
+        ("lab/hosts", "[g]\na\nb\n[h]\nc.x\n"),
+        ("lab/group_vars/g.yml", "x: 1\n"),
+    ]);
+    git(dir.path(), &["init", "-q", "-b", "trunk"]).await;
+    commit(dir.path()).await;
+    for (file, text, nodes) in [
+        ("lab/host_vars/c.x/main.yml", "x: 2\n", "c.x"),
+        ("lab/group_vars/g.yml", "x: 2\n", "a b c.x"),
+        ("lab/hosts", "[g]\na\nb\n[h]\nc.x\nd\n", "a b c.x d"),
+    ] {
+        write(dir.path(), &[(file, text)]);
+        assert_eq!(concerned(dir.path(), "lab:trunk").await, nodes, "{file}");
+    }
+}

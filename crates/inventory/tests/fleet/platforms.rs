@@ -2,7 +2,7 @@
 
 use super::{LAB, directory, loaded, names, refused};
 use api::Vm;
-use base::{Code, Result};
+use base::{Code, Result, Secret};
 use futures::{FutureExt, future::BoxFuture};
 use inventory::{Options, Pool, load};
 use serde_json::json;
@@ -109,4 +109,43 @@ async fn an_assignment_to_nobody_known_is_refused_at_its_place() {
     assert!(
         e.field.unwrap().starts_with("hostler.yaml:4:") && e.message.contains("not a regular expression")
     );
+}
+
+#[tokio::test]
+async fn an_inventory_of_ansible_is_a_platform() {
+    let dir = directory(&[
+        (
+            "hostler.yaml",
+            "platforms:\n- {type: ansible, path: lab/hosts.ini}\nassign:\n- {nodes: ['list:web'], services: [nginx]}\n",
+        ),
+        (
+            "lab/hosts.ini",
+            "[web]\nweb[1:3] ansible_user=deploy\n[prod]\nweb1 ansible_host=127.0.0.1 ansible_port=2222 gateway=10.0.0.1 ansible_become=true\nweb3\nwin ansible_connection=winrm\n\
+             [prod:vars]\nansible_password=hidden\n",
+        ),
+        ("lab/group_vars/web.yml", "http_port: 80\n"),
+        ("lab/host_vars/web1.yml", "rack: a\n"),
+    ]);
+    let mut inventory = load(dir.path(), &options()).await.unwrap();
+    let web1 = inventory.nodes["web1"].clone();
+    assert_eq!(
+        json!(web1.metadata),
+        json!({"hostname": "127.0.0.1", "ssh_port": "2222", "ssh_user": "deploy", "http_port": 80, "rack": "a",
+            "become": true, "become_user": "root", "become_method": "sudo"})
+    );
+    assert_eq!(web1.passwords.login, Some(Secret::new("hidden")));
+    assert!(!serde_json::to_string(&web1).unwrap().contains("hidden"));
+    assert!(inventory.secrets().contains(&Secret::new("hidden")));
+    assert_eq!((web1.services, web1.platform.as_str()), (vec!["nginx".to_owned()], "hosts.ini"));
+    assert!(inventory.nodes["win"].text("connection_error").unwrap().contains("winrm"));
+    for (selector, wanted) in [
+        ("pattern:web:&prod:!web3", "web1"),
+        ("pattern:web[1:2]", "web2 web3"),
+        ("list:prod", "web1 web3 win"),
+        ("http_port=80,rack", "web1"),
+    ] {
+        assert_eq!(names(&mut inventory, &[selector]).await.unwrap().join(" "), wanted, "{selector}");
+    }
+    let e = names(&mut loaded(&[LAB]).await, &["pattern:web"]).await.unwrap_err();
+    assert_eq!(e.code, Code::NotFound);
 }

@@ -36,7 +36,12 @@ impl Fleet {
 
     fn surroundings(&self) -> Surroundings {
         let env = self.env.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(value)));
-        Surroundings { dir: self.dir.path().into(), home: Some(self.dir.path().into()), env: env.collect() }
+        Surroundings {
+            dir: self.dir.path().into(),
+            home: Some(self.dir.path().into()),
+            env: env.collect(),
+            ..Surroundings::default()
+        }
     }
 
     async fn secrets(&self, yaml: &str) -> Result<Secrets> {
@@ -236,6 +241,40 @@ async fn sources_are_read_when_needed_and_merged() {
     let long = vec![b'x'; (1 << 20) + 1];
     let large = Fleet::new(&[("large", &long)]);
     assert_eq!(large.refused("{type: file, file: large}").await.code, Code::TooLarge);
+}
+
+/// A controller that keeps one word.
+#[derive(Debug)]
+struct Keeper;
+
+impl crate::Credentials for Keeper {
+    fn credential<'a>(&'a self, name: &'a base::Name) -> futures::future::BoxFuture<'a, Result<Secret>> {
+        let kept = match name.as_str() {
+            "word" => Ok(Secret::new("s3cret-word\n")),
+            other => Err(Error::new(Code::Forbidden, format!("{other} is not granted"))),
+        };
+        Box::pin(std::future::ready(kept))
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_those_of_the_controller_that_runs_us() {
+    let fleet = Fleet::new(&[]);
+    let e = fleet.refused("{type: credential, name: word}").await;
+    assert_eq!(e.code, Code::Unavailable);
+    assert!(e.hint.unwrap().contains("hostler fleet run"));
+    let inside = Surroundings { credentials: Some(std::sync::Arc::new(Keeper)), ..fleet.surroundings() };
+    for (yaml, expected) in [
+        ("{type: credential, name: word}", json!({"word": "s3cret-word"})),
+        ("{type: credential, name: word, at: db.password}", json!({"db": {"password": "s3cret-word"}})),
+    ] {
+        let source: Source = serde_saphyr::from_str(yaml).unwrap();
+        assert_eq!(source.read(&inside).await.unwrap().expose_secrets(), expected);
+    }
+    let other: Source = serde_saphyr::from_str("{type: credential, name: other}").unwrap();
+    let e = other.read(&inside).await.unwrap_err();
+    assert_eq!((e.code, e.field.as_deref()), (Code::Forbidden, Some("secrets: credential other")));
+    assert!(serde_saphyr::from_str::<Source>("{type: credential, name: ../x}").is_err());
 }
 
 mod vault;

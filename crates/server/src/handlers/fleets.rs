@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header},
 };
 use base::{Name, Result};
-use controller::Kind;
+use controller::{Kind, Told};
 
 /// Objects of a kind that belongs to projects: of one project, or of all that the caller may see.
 pub(super) fn list<K: Kind>(r: &Request, project: Option<&Name>) -> Result<Response<Body>> {
@@ -86,12 +86,12 @@ pub(super) async fn cancel(r: &Request, project: Option<&Name>) -> Result<Respon
     object(StatusCode::OK, &asked)
 }
 
-/// What an operation has said, going on where that is asked.
-pub(super) async fn log(r: &Request) -> Result<Response<Body>> {
+/// What an operation has told, going on where that is asked.
+pub(super) async fn log(r: &Request, told: Told) -> Result<Response<Body>> {
     let query: LogQuery = r.query()?;
     let offset = query.offset.unwrap_or(0);
     let reader =
-        r.controller.operation_log(&r.project()?, r.parameter("name")?, offset, query.follow).await?;
+        r.controller.operation_log(&r.project()?, r.parameter("name")?, told, offset, query.follow).await?;
     let room = query.limit.unwrap_or(u64::MAX);
     let pieces = futures::stream::unfold((reader, room), |(mut reader, room)| async move {
         let mut piece = match reader.next().await {

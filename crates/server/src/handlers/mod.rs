@@ -100,7 +100,8 @@ pub(crate) async fn answer(r: Request) -> Result<Response<Body>> {
         R::ListProjectOperations => fleets::list::<api::Operation>(&r, Some(&r.project()?)),
         R::GetProjectOperation => fleets::get::<api::Operation>(&r),
         R::CancelProjectOperation => fleets::cancel(&r, Some(&r.project()?)).await,
-        R::GetOperationLog => fleets::log(&r).await,
+        R::GetOperationLog => fleets::log(&r, controller::Told::Output).await,
+        R::GetOperationEvents => fleets::log(&r, controller::Told::Events).await,
 
         R::GetVmLog => tunnel::log(r).await,
         R::ExecVm | R::ConsoleVm | R::VncVm | R::PortVm => tunnel::serve(r).await,

@@ -8,6 +8,7 @@ use super::{
 };
 use base::{Code, Error, Result};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ const SYSTEM: &str = "/etc/ssh/ssh_config";
 const DEEPEST: usize = 16;
 
 /// Which files count.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Files {
     /// The user's own, then the system's.
     #[default]

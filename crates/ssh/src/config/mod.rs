@@ -30,10 +30,11 @@ pub use named::Named;
 
 use base::Result;
 use script::{At, Setting};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Who and where we are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// The home directory of whoever runs us.
     pub home: PathBuf,
@@ -53,13 +54,25 @@ pub struct Surroundings {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
     host: String,
+    /// Where the host really is: `Host` lines may name this too.
+    address: Option<String>,
     given: Vec<Setting>,
 }
 
 impl Query {
     /// A host by the name that `Host` lines compare with.
     pub fn new(host: impl Into<String>) -> Self {
-        Query { host: host.into(), given: Vec::new() }
+        Query { host: host.into(), address: None, given: Vec::new() }
+    }
+
+    /// Says where the host really is. The files are read for its name first and then once more for this, as OpenSSH does
+    /// for the final name of a host: whoever wrote `Host 10.0.*` means the machine, whatever else it is called.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub fn at(&mut self, address: &str) -> Result<()> {
+        self.address = Some(address.to_owned());
+        self.set_word("HostName", address.replace('%', "%%"))
     }
 
     /// Gives a value, `("Port", "22")`; the first value of a keyword counts.

@@ -19,9 +19,38 @@ const EXPANDED: [&str; 2] = ["userknownhostsfile", "identityagent"];
 /// # Errors
 /// [`Code::Invalid`] in OpenSSH's words where it refuses the files; [`Code::NotFound`] where there is no `ssh`.
 pub(crate) async fn values(files: &Files, query: &Query) -> Result<Values> {
-    let own = ask(&Files::Nothing, &Query::new(&query.host)).await?;
-    let said = ask(files, query).await?;
-    Ok(read(&said, &own))
+    let own = all(&ask(&Files::Nothing, &Query::new(&query.host)).await?);
+    let mut values = all(&ask(files, query).await?);
+    if let Some(address) = &query.address {
+        let by_address = Query { host: address.clone(), address: None, given: query.given.clone() };
+        add(&mut values, all(&ask(files, &by_address).await?), &own);
+    }
+    values.0.retain(|keyword, found| {
+        let named = ["hostname", "user", "port"].contains(keyword);
+        named || !is_own(&own, keyword, found)
+    });
+    Ok(values)
+}
+
+/// What a second reading says of what the first did not.
+fn add(values: &mut Values, second: Values, own: &Values) {
+    for (keyword, more) in second.0 {
+        let Some((_, shape)) = keyword::find(keyword) else { continue };
+        match values.0.get_mut(keyword) {
+            Some(found) if !is_own(own, keyword, found) => {
+                if matches!(shape, Shape::Each | Shape::EachWord) && !is_own(own, keyword, &more) {
+                    let new = more.into_iter().filter(|m| !found.iter().any(|f| f.words == m.words));
+                    found.extend(new.collect::<Vec<_>>());
+                }
+            }
+            _ => _ = values.0.insert(keyword, more),
+        }
+    }
+}
+
+/// Whether OpenSSH says this without any configuration.
+fn is_own(own: &Values, keyword: &str, found: &[super::resolve::Value]) -> bool {
+    own.0.get(keyword).map(|o| words(o)) == Some(words(found))
 }
 
 async fn ask(files: &Files, query: &Query) -> Result<String> {
@@ -55,17 +84,6 @@ pub(super) fn option(setting: &Setting) -> String {
         _ => setting.words.iter().map(quoted).collect::<Vec<_>>().join(" "),
     };
     format!("{} {words}", setting.keyword)
-}
-
-/// The values that differ from `own`, those of a host without any configuration.
-fn read(said: &str, own: &str) -> Values {
-    let (said, own) = (all(said), all(own));
-    let mut values = said;
-    values.0.retain(|keyword, found| {
-        let named = ["hostname", "user", "port"].contains(keyword);
-        named || own.0.get(keyword).map(|o| words(o)) != Some(words(found))
-    });
-    values
 }
 
 fn words(values: &[super::resolve::Value]) -> Vec<&Vec<String>> {

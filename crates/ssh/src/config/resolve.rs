@@ -87,7 +87,7 @@ fn foreign(at: &At, what: impl Into<String>) -> Stuck {
 }
 
 /// The values for a host: what is given first, then the files in their order; once more with the final host name where
-/// a `Match final` asks for it.
+/// the query or a `Match final` asks for it.
 pub(crate) fn values(query: &Query, me: &Surroundings, files: &[Script]) -> Result<Values, Stuck> {
     let mut pass = Pass { query, me, values: Values::default(), host: query.host.clone(), last: None };
     for setting in &query.given {
@@ -99,7 +99,7 @@ pub(crate) fn values(query: &Query, me: &Surroundings, files: &[Script]) -> Resu
     {
         return Err(foreign(at, "host names are made canonical by OpenSSH only"));
     }
-    let again = pass.last == Some(Final::Wanted);
+    let again = pass.last == Some(Final::Wanted) || query.address.is_some();
     pass.host = final_name(query, &pass.values)?;
     let name =
         Setting { at: At::given(), keyword: "hostname", shape: Shape::One, words: vec![pass.host.clone()] };

@@ -12,6 +12,7 @@ mod tcp;
 mod way;
 
 pub use options::{DialOptions, HostKeyPolicy};
+pub use pool::Pool;
 pub use target::{Target, Transport};
 
 use crate::{
@@ -24,7 +25,6 @@ use identity::Identities;
 use leg::Leg;
 use pace::Pacer;
 use parking_lot::Mutex;
-use pool::Pool;
 use std::{fmt, path::PathBuf, sync::Arc};
 
 /// Opens connections and keeps them: whoever asks for the same host gets the same connection, as long as it lives.
@@ -57,11 +57,19 @@ impl Dialer {
     /// # Errors
     /// As [`Config::load`].
     pub fn new(me: &Surroundings, options: DialOptions) -> Result<Self> {
+        Self::sharing(Pool::default(), me, options)
+    }
+
+    /// As [`Self::new`], with connections that others have opened and may keep.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn sharing(pool: Pool, me: &Surroundings, options: DialOptions) -> Result<Self> {
         let config = Mutex::new(Arc::new(Config::load(&options.files, me)?));
         let identities = Identities::new(Arc::clone(&options.answers));
         let (agent, pacer, books) = (me.agent.clone(), Pacer::default(), Books::default());
         let core = Arc::new(Core { config, agent, options, pacer, identities, books });
-        Ok(Dialer(Arc::new(Inner { core, pool: Pool::default() })))
+        Ok(Dialer(Arc::new(Inner { core, pool })))
     }
 
     /// Reads the configuration again, for whoever lives long. Connections that are open stay; a host that is now reached
@@ -122,18 +130,13 @@ impl Dialer {
 
     /// Says goodbye on all connections. Whoever connects later dials again.
     pub async fn close(&self) {
-        let closing = self.0.pool.drain().into_iter().map(|slot| async move {
-            if let Some(connection) = slot.lock().await.take() {
-                connection.close().await;
-            }
-        });
-        futures::future::join_all(closing).await;
+        self.0.pool.close().await;
     }
 }
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("connections", &self.0.pool.len()).finish_non_exhaustive()
+        f.debug_struct("Dialer").field("pool", &self.0.pool).finish_non_exhaustive()
     }
 }
 

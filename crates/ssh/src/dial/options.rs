@@ -5,10 +5,11 @@ use crate::{
     auth::{Answers, Nobody},
     config::Files,
 };
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// What happens to host keys that nobody knows. A key that has changed is always refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostKeyPolicy {
     /// They are refused.
     Strict,

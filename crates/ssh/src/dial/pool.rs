@@ -4,15 +4,28 @@ use super::leg::Key;
 use crate::Connection;
 use base::Result;
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 /// A place for one connection; whoever holds it dials.
 type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 
-#[derive(Default)]
-pub(super) struct Pool(Mutex<HashMap<Key, Slot>>);
+/// Connections that are open, for the dialers that share them: whoever reaches a host in the very same way gets the same
+/// connection. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Pool(Arc<Mutex<HashMap<Key, Slot>>>);
 
 impl Pool {
+    /// Says goodbye on all connections. Whoever connects later dials again.
+    pub async fn close(&self) {
+        let slots: Vec<Slot> = self.0.lock().drain().map(|(_, slot)| slot).collect();
+        let closing = slots.into_iter().map(|slot| async move {
+            if let Some(connection) = slot.lock().await.take() {
+                connection.close().await;
+            }
+        });
+        futures::future::join_all(closing).await;
+    }
+
     /// The open connection of this key, else the one that `dial` makes. All who ask meanwhile wait for that one.
     pub(super) async fn get<F: Future<Output = Result<Connection>>>(
         &self,
@@ -28,13 +41,10 @@ impl Pool {
         *slot = Some(connection.clone());
         Ok(connection)
     }
+}
 
-    /// Takes all connections out, so that nobody gets them any more.
-    pub(super) fn drain(&self) -> Vec<Slot> {
-        self.0.lock().drain().map(|(_, slot)| slot).collect()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("connections", &self.0.lock().len()).finish_non_exhaustive()
     }
 }

@@ -44,11 +44,10 @@ impl Target {
 
     pub(super) fn query(&self) -> Result<Query> {
         let mut query = Query::new(&self.host);
-        let given = [
-            ("HostName", self.address.clone().map(|a| a.replace('%', "%%"))),
-            ("Port", self.port.map(|p| p.to_string())),
-            ("User", self.user.clone()),
-        ];
+        if let Some(address) = &self.address {
+            query.at(address)?;
+        }
+        let given = [("Port", self.port.map(|p| p.to_string())), ("User", self.user.clone())];
         for (keyword, value) in given {
             if let Some(value) = value {
                 query.set_word(keyword, value)?;

@@ -82,7 +82,8 @@ impl Facts {
                     None
                 }
                 Err(e) => {
-                    tracing::warn!(runtime = runtime.name(), error = %e, "a runtime cannot be used");
+                    let hint = e.hint.as_deref().unwrap_or_default();
+                    tracing::warn!(runtime = runtime.name(), error = %e, hint, "a runtime cannot be used");
                     Some(e)
                 }
             };

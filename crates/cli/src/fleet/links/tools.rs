@@ -63,6 +63,50 @@ const SELECTION: &[Opt] = &[
     with("nodes-git-impact", None, Flag("--git-impact")),
 ];
 
+const SSH: &[Opt] = &[
+    with(
+        "ssh-gateway-user",
+        Some('g'),
+        NotYet("name the user in an SSH configuration: see --ssh-config of hostler run"),
+    ),
+    // A node has one connection in a run, whatever is asked of it.
+    bare("ssh-no-control-master", Some('j'), Words(&[])),
+    bare("ssh-no-host-key-checking", Some('q'), Words(&["--host-keys", "first-use"])),
+    with("ssh-user", Some('u'), Flag("--ssh-user")),
+    bare("password", Some('w'), Words(&["--ask-password"])),
+    with(
+        "ssh-gateways-conf",
+        Some('y'),
+        NotYet("write gateways into an SSH configuration: see --ssh-config of hostler run"),
+    ),
+];
+
+const THREADS: &[Opt] = &[with("max-threads", Some('m'), Flag("--forks"))];
+
+const RUN: &[Opt] = &[
+    with("command", Some('c'), Flag("--command")),
+    with("commands-file", Some('f'), Flag("--commands-file")),
+    bare("interactive", Some('i'), NotYet("log in with ssh")),
+    bare("parallel", Some('p'), Flag("--parallel")),
+    with("timeout", Some('t'), Flag("--timeout")),
+    bare("show-commands", Some('s'), Flag("--show-commands")),
+];
+
+const DEPLOYER: &[Opt] = &[
+    bare("parallel", Some('p'), Flag("--parallel")),
+    bare("why-run", Some('W'), Flag("--why-run")),
+    with("timeout", Some('t'), NotYet("limits of time are said in service.yaml")),
+    with("retries-on-error", None, NotYet("say it in service.yaml: retry")),
+];
+
+const SECRETS: &[Opt] = &[with("secrets", Some('e'), Flag("--secrets"))];
+
+const SHOW: &[Opt] = &[bare("show-commands", Some('s'), NotYet("see what a check says"))];
+
+const ONE_NODE: &[Opt] = &[with("node", Some('n'), Flag("--node"))];
+
+const ORDER: &[Opt] = &[with("sort-by", None, Flag("--sort-by"))];
+
 const REPORTS: &[Opt] = &[
     bare("show-commands", Some('s'), NotYet("a report runs no commands on nodes")),
     with("locale", Some('c'), NotYet("reports are in English")),
@@ -70,5 +114,18 @@ const REPORTS: &[Opt] = &[
 ];
 
 /// All programs that are made.
-pub const TOOLS: &[Tool] =
-    &[Tool { name: "report", words: &["report"], groups: &[MAIN, NODES, SELECTION, REPORTS] }];
+pub const TOOLS: &[Tool] = &[
+    Tool { name: "run", words: &["run"], groups: &[MAIN, RUN, NODES, SELECTION, THREADS, SSH] },
+    Tool {
+        name: "deploy",
+        words: &["deploy"],
+        groups: &[MAIN, NODES, SELECTION, SHOW, THREADS, SSH, DEPLOYER, SECRETS],
+    },
+    Tool { name: "check-node", words: &["check"], groups: &[MAIN, ONE_NODE, SHOW, SSH, SECRETS] },
+    Tool {
+        name: "last_deploys",
+        words: &["last-deploys"],
+        groups: &[MAIN, ORDER, NODES, SELECTION, SHOW, THREADS, SSH],
+    },
+    Tool { name: "report", words: &["report"], groups: &[MAIN, NODES, SELECTION, REPORTS] },
+];

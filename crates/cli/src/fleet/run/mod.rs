@@ -1,5 +1,6 @@
 //! `hostler run`: commands on nodes.
 
+mod interactive;
 mod preview;
 mod scripts;
 
@@ -7,7 +8,7 @@ use super::{
     directory::FleetDir,
     identity::{self, BecomeArgs},
     limits::LimitArgs,
-    secrets::SecretsArgs,
+    secrets::{self, SecretsArgs},
     selection::SelectionArgs,
     signals,
     ssh::ConnectArgs,
@@ -23,6 +24,7 @@ use fleet::{
     run::{Commands, Last, Step, junit},
     watch::Kept,
 };
+use interactive::Shells;
 use inventory::{Inventory, Node, Selector};
 use scripts::Scripts;
 use serde::Serialize;
@@ -46,6 +48,9 @@ pub struct Run {
     /// What
     #[command(flatten)]
     scripts: Scripts,
+    /// A shell on each node, one after the other; leave one by its end, or with ~. at the beginning of a line
+    #[arg(long, short = 'i', conflicts_with_all = ["command", "commands-file", "script", "show_commands", "rerun_failed"])]
+    interactive: bool,
     /// A variable for the commands; without a value, ours. Repeat it for several
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     env: Vec<(String, Option<String>)>,
@@ -103,30 +108,50 @@ struct Item<'a> {
 
 impl Run {
     pub async fn run(self, app: &App) -> Result {
+        if self.interactive {
+            return self.shells(app).await;
+        }
         if self.scripts.is_empty() {
             return Err(Error::invalid("--command", "nothing is to be run")
-                .hint("give --command, --commands-file or --script")
+                .hint("give --command, --commands-file, --script or --interactive")
                 .into());
         }
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
         let nodes = self.nodes(&mut inventory).await?;
         let lazy = self.secrets.lazy(&self.dir)?;
-        let secrets = if self.needs_secrets() { Some(lazy.get().await?) } else { None };
+        let secrets = secrets::read(app, &lazy, self.needs_secrets()).await?;
         let steps = self.steps(secrets)?;
         if self.show_commands {
             preview::show(app, &nodes, &steps, &self.other)?;
             return Ok(OK);
         }
-        let done = self.all(app, &nodes, &steps, secrets).await?;
+        let done = self.all(app, &nodes, &steps, secrets, &inventory.secrets()).await?;
         Ok(done)
     }
 
-    async fn all(&self, app: &App, nodes: &[Node], steps: &[Step], secrets: Option<&Secrets>) -> Result {
+    async fn shells(&self, app: &App) -> Result {
+        let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
+        let nodes = self.selection.choose(&mut inventory).await?;
+        let identity = self.other.identity(app, None)?;
+        let ssh = self.connect.way(&self.dir, self.connect.login(app)?)?;
+        Shells { app, ssh, identity }.open(&nodes).await
+    }
+
+    async fn all(
+        &self,
+        app: &App,
+        nodes: &[Node],
+        steps: &[Step],
+        secrets: Option<&Secrets>,
+        of_inventory: &[Secret],
+    ) -> Result {
         let identity = self.other.identity(app, secrets)?;
-        let redactor = hidden(secrets, identity.password.as_ref())?;
-        let connectors = self.connect.connectors(app, &self.dir)?;
+        let login = self.connect.login(app)?;
+        let passwords = identity.password.iter().chain(&login.password);
+        let redactor = hidden(secrets, passwords.chain(of_inventory))?;
+        let connectors = self.connect.connectors(app, &self.dir, login)?;
         let job = Commands { connectors: &connectors, steps, identity };
-        let watch = self.watch.begin(app, "Executing actions", nodes, self.keep(app))?;
+        let watch = self.watch.begin(app, "Executing actions", nodes, self.keep(app)).await?;
         let interrupt = Interrupt::new();
         let _signals = signals::listen(&app.printer, &interrupt)?;
         let limits = self.limits.limits();
@@ -135,25 +160,22 @@ impl Run {
         let seen = watch.finish().await;
         let outcomes: Vec<&Outcome> = done.iter().map(|done| &done.outcome).collect();
         Last::of(outcomes.iter().copied()).write(&self.state_file()?)?;
-        self.report(app, &outcomes, &seen)?;
+        self.report(app, &outcomes, &seen).await?;
         summary::tell(app, &self.watch, &outcomes, &seen);
         Ok(summary::exit_code(&outcomes, &seen, &interrupt))
     }
 
-    fn report(&self, app: &App, outcomes: &[&Outcome], seen: &Seen) -> Result<()> {
+    async fn report(&self, app: &App, outcomes: &[&Outcome], seen: &Seen) -> Result<()> {
         if let Some(path) = &self.junit {
             let written = std::fs::write(path, junit(outcomes, &seen.kept));
             written.map_err(|e| Error::io(format_args!("write {}", path.display()), &e).at("--junit"))?;
         }
-        if app.printer.format.is_data() {
-            let items = outcomes.iter().zip(&seen.kept).map(|(outcome, said)| Item { outcome, said });
-            app.printer.value(&Answer { items: items.collect() })?;
-        }
-        Ok(())
+        let items = outcomes.iter().zip(&seen.kept).map(|(outcome, said)| Item { outcome, said });
+        seen.answer(app, &Answer { items: items.collect() }).await
     }
 
     fn keep(&self, app: &App) -> usize {
-        match (app.printer.format.is_data(), &self.junit) {
+        match (app.printer.format.is_data() || self.watch.events.is_some(), &self.junit) {
             (true, _) => KEPT_AS_DATA,
             (false, Some(_)) => KEPT_IN_REPORTS,
             (false, None) => 0,
@@ -222,11 +244,11 @@ impl Run {
     }
 }
 
-/// Hides the secrets that were read, and the password that was given.
-fn hidden(secrets: Option<&Secrets>, password: Option<&Secret>) -> Result<Redactor> {
+/// Hides the secrets that were read, and these.
+fn hidden<'a>(secrets: Option<&Secrets>, others: impl IntoIterator<Item = &'a Secret>) -> Result<Redactor> {
     Ok(match secrets {
-        Some(secrets) => secrets.redactor(password)?,
-        None => Redactor::new(password)?,
+        Some(secrets) => secrets.redactor(others)?,
+        None => Redactor::new(others)?,
     })
 }
 

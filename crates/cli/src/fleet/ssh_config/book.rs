@@ -74,6 +74,8 @@ impl<'a> Book<'a> {
             without("this host, without SSH")
         } else if node.metadata.contains_key("docker") {
             without("a container, without SSH")
+        } else if let Some(why) = node.text("connection_error") {
+            without(why)
         } else if !Block::can_be(&node.name) {
             without("this name cannot be one of SSH")
         } else if let Some(vm) = node.text("vm") {

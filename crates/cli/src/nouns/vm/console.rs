@@ -4,7 +4,7 @@ use crate::{
     Result,
     app::App,
     failure::OK,
-    keyboard::{self, Escape, Keys},
+    keyboard::{Escape, Keyboard, Keys},
     parse::InProject,
     terminal,
 };
@@ -23,7 +23,7 @@ pub async fn run(app: &App, name: &InProject) -> Result {
     let interactive = terminal::is_interactive();
     let raw = if interactive { Some(terminal::Raw::enter()?) } else { None };
     let (mut reader, mut writer) = tokio::io::split(console);
-    let mut keys = keyboard::open()?;
+    let mut keys = Keyboard::open()?;
     let mut escape = Escape::new(true);
     let typing = async {
         while let Some(typed) = keys.recv().await {

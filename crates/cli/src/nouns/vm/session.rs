@@ -4,7 +4,7 @@ use crate::{
     Result,
     app::App,
     failure::{INTERRUPTED, OURS},
-    keyboard::{self, Escape, Keys},
+    keyboard::{Escape, Keyboard, Keys},
     terminal,
 };
 use api::stream::ExecRequest;
@@ -14,10 +14,7 @@ use client::{
     Client, Key,
     exec::{ExecEvent, ExecReceiver, ExecSender},
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the command gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +65,7 @@ async fn output(app: &App, receiver: &mut ExecReceiver) -> Result {
 
 /// What goes to the command: keys, the size of the terminal, signals.
 struct Input {
-    keys: Option<mpsc::Receiver<Bytes>>,
+    keys: Option<Keyboard>,
     escape: Option<Escape>,
     resized: Signal,
     interrupt: Signal,
@@ -81,7 +78,7 @@ impl Input {
         let listen = |kind| signal(kind).map_err(|e| Error::io("listen for signals", &e));
         let interactive = session.tty && terminal::is_interactive();
         Ok(Input {
-            keys: if session.stdin { Some(keyboard::open()?) } else { None },
+            keys: if session.stdin { Some(Keyboard::open()?) } else { None },
             escape: interactive.then(|| Escape::new(false)),
             resized: listen(SignalKind::window_change())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -133,7 +130,7 @@ impl Input {
 }
 
 /// The next input; at its end `None` once, then nothing more.
-async fn next(keys: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
+async fn next(keys: &mut Option<Keyboard>) -> Option<Bytes> {
     let Some(receiver) = keys else { return std::future::pending().await };
     let bytes = receiver.recv().await;
     if bytes.is_none() {

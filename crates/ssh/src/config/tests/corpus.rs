@@ -265,6 +265,19 @@ async fn each_host_is_resolved_once_per_content_of_the_files() {
 }
 
 #[tokio::test]
+async fn lines_for_the_address_of_a_named_host_count_after_those_for_its_name() {
+    let text = "Host web*\n User web\n IdentityFile ~/web\nHost 10.0.*\n User ops\n Port 2201\n IdentityFile ~/ops\n";
+    let case = Case::new(&[("config", text)]).await;
+    let mut query = Query::new("web1");
+    query.at("10.0.0.1").unwrap();
+    let web = case.agrees_on(&query).await;
+    assert_eq!((web.user.as_str(), web.port, web.identity_files.len()), ("web", 2201, 2));
+    let mut query = Query::new("db1");
+    query.at("10.0.0.2").unwrap();
+    assert_eq!(case.agrees_on(&query).await.user, "ops");
+}
+
+#[tokio::test]
 async fn what_is_given_counts_first() {
     let case = Case::new(&[("config", "Host a\n User file\n Port 2201\n IdentityFile ~/file\n")]).await;
     case.agrees("a", &[("User", "given"), ("IdentityFile", "~/given"), ("ProxyJump", "gate:2")]).await;

@@ -61,14 +61,20 @@ impl Case {
         for (keyword, value) in given {
             query.set(keyword, value).unwrap();
         }
+        self.agrees_on(&query).await;
+    }
+
+    /// We say the same as OpenSSH, and say it.
+    async fn agrees_on(&self, query: &Query) -> HostConfig {
         let config = self.load().unwrap();
-        let here = match config.resolve_here(&query) {
+        let here = match config.resolve_here(query) {
             Ok(here) => here,
-            Err(Stuck::Wrong(e) | Stuck::Foreign(e)) => panic!("{host}: {e}"),
+            Err(Stuck::Wrong(e) | Stuck::Foreign(e)) => panic!("{query:?}: {e}"),
         };
-        let there = config.ask_openssh(&query).await.unwrap();
+        let there = config.ask_openssh(query).await.unwrap();
         let text = std::fs::read_to_string(self.dir.path().join("config")).unwrap();
-        assert_eq!(comparable(here), comparable(there), "for {host} {given:?} of\n{text}");
+        assert_eq!(comparable(here.clone()), comparable(there), "for {query:?} of\n{text}");
+        here
     }
 
     /// Neither takes the files.

@@ -1,0 +1,195 @@
+//! Playbooks and roles of Ansible as steps of a service: the real `ansible-playbook`, against one node.
+//!
+//! It gets an inventory with that node only and a configuration of SSH that says what ours says, so that it goes the same
+//! way and believes the same host keys. Passwords lie in that inventory, which nobody else can read and which is gone
+//! afterwards: never in argv.
+
+use super::{ssh::SshArgs, ssh_config::Book};
+use crate::app::App;
+use base::{Error, Result};
+use fleet::{
+    connector::{Local, over},
+    deploy::{Playbooks, Played, Task},
+    run::Identity,
+    service::Ansible,
+    session::{Become, Command, Ended, Sink},
+};
+use futures::future::{BoxFuture, FutureExt};
+use inventory::Node;
+use serde_json::{Map, Value, json};
+use ssh::quote;
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+/// Says what became of each task.
+const TASKS: &str = include_str!("playbooks/hostler_tasks.py");
+/// What a shell says of a program that is not there.
+const MISSING: u32 = 127;
+
+/// Runs Ansible with the user's own SSH.
+pub struct Runner<'a> {
+    /// The program.
+    pub app: &'a App,
+    /// How nodes are reached.
+    pub ssh: &'a SshArgs,
+    /// As whom.
+    pub identity: &'a Identity,
+}
+
+impl Playbooks for Runner<'_> {
+    fn play<'a>(
+        &'a self,
+        node: &'a Node,
+        ansible: &'a Ansible,
+        check: bool,
+        sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<Played>> {
+        async move {
+            let room = Room::new()?;
+            self.furnish(&room, node, ansible).await?;
+            let command = Command {
+                script: room.script(ansible, check),
+                env: room.environment(ansible),
+                ..Command::default()
+            };
+            let ended = over(Local).run(command, sink).await?;
+            if ended == Ended::Code(MISSING) {
+                return Err(Error::unavailable("there is no ansible-playbook on this machine")
+                    .hint("install it: apt-get install ansible-core"));
+            }
+            Ok(Played { ended, tasks: Some(room.tasks()?) })
+        }
+        .boxed()
+    }
+}
+
+impl Runner<'_> {
+    /// Writes all that Ansible reads besides the files of the service.
+    async fn furnish(&self, room: &Room, node: &Node, ansible: &Ansible) -> Result<()> {
+        let other = self.identity.on(node)?;
+        let known_hosts = room.path("known_hosts");
+        let mut book = Book::new(self.app, self.ssh, Some(&known_hosts));
+        book.add(node).await?;
+        room.write("known_hosts", &book.known_hosts())?;
+        let blocks: Vec<String> = book.into_blocks().iter().map(ToString::to_string).collect();
+        room.write("ssh_config", &blocks.join("\n"))?;
+        room.write("inventory.json", &inventory(node, other.as_ref(), room).to_string())?;
+        room.write("vars.json", &Value::Object(ansible.vars.clone()).to_string())?;
+        room.write("callback/hostler_tasks.py", TASKS)?;
+        if let Some(role) = &ansible.role {
+            room.write("role.json", &json!([{"hosts": "all", "roles": [role]}]).to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// An inventory of one node, with its metadata and its groups.
+fn inventory(node: &Node, other: Option<&Become>, room: &Room) -> Value {
+    let mut vars: Map<String, Value> = node.own_metadata().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut say = |name: &str, value: Value| drop(vars.insert(name.to_owned(), value));
+    if node.flag("local_node") {
+        say("ansible_connection", "local".into());
+    } else {
+        let config = room.path("ssh_config").display().to_string();
+        say("ansible_connection", "ssh".into());
+        say("ansible_host", node.name.as_str().into());
+        // One connection for all tasks; it is closed at the end.
+        let args = format!("-F {} -o ControlMaster=auto -o ControlPersist=60s", quote(&config));
+        say("ansible_ssh_args", args.into());
+        if let Some(password) = &node.passwords.login {
+            say("ansible_password", password.expose_secret().into());
+        }
+    }
+    if let Some(other) = other {
+        say("ansible_become", true.into());
+        say("ansible_become_user", other.user.as_str().into());
+        say("ansible_become_method", other.method.as_str().into());
+        if let Some(password) = &other.password {
+            say("ansible_become_password", password.expose_secret().into());
+        }
+    }
+    let hosts = json!({ &node.name: vars });
+    let named = node.groups.iter().filter(|group| !matches!(group.as_str(), "all" | "ungrouped"));
+    let children: Map<String, Value> =
+        named.map(|group| (group.clone(), json!({"hosts": {&node.name: {}}}))).collect();
+    json!({"all": {"hosts": hosts, "children": children}})
+}
+
+/// A private directory for one run of Ansible, gone with it.
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Result<Self> {
+        let room = tempfile::Builder::new().prefix("hostler-").tempdir();
+        let room = Room(room.map_err(|e| Error::io("make a directory for Ansible", &e))?);
+        for name in ["callback", "cp"] {
+            let path = room.path(name);
+            fs::create_dir(&path).map_err(|e| Error::io(format_args!("make {}", path.display()), &e))?;
+        }
+        Ok(room)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path(name);
+        fs::write(&path, text).map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+    }
+
+    /// The call, and the end of the connection that it left open.
+    fn script(&self, ansible: &Ansible, check: bool) -> String {
+        let at = |name: &str| quote(&self.path(name).display().to_string());
+        let mut call = format!("ansible-playbook -i {} -e @{}", at("inventory.json"), at("vars.json"));
+        if check {
+            call.push_str(" --check --diff");
+        }
+        if !ansible.tags.is_empty() {
+            let _ = write!(call, " --tags {}", quote(&ansible.tags.join(",")));
+        }
+        let playbook = ansible.playbook.as_deref().map_or_else(|| at("role.json"), quote);
+        let directory = quote(&ansible.directory.display().to_string());
+        format!(
+            "command -v ansible-playbook >/dev/null || exit {MISSING}\n\
+             cd -- {directory} || exit 1\n\
+             {call} -- {playbook}\ncode=$?\n\
+             for socket in {}/*; do [ ! -S \"$socket\" ] || ssh -o ControlPath=\"$socket\" -O exit node 2>/dev/null; done\n\
+             exit $code\n",
+            at("cp")
+        )
+    }
+
+    /// What no `ansible.cfg` may say otherwise.
+    fn environment(&self, ansible: &Ansible) -> Vec<(String, String)> {
+        let at = |name: &str| self.path(name).display().to_string();
+        let roles = |dir: &Path| format!("{0}/roles:{0}", dir.display());
+        [
+            ("ANSIBLE_HOST_KEY_CHECKING", "True".to_owned()),
+            ("ANSIBLE_SSH_CONTROL_PATH_DIR", at("cp")),
+            ("ANSIBLE_CALLBACK_PLUGINS", at("callback")),
+            ("ANSIBLE_STDOUT_CALLBACK", "default".to_owned()),
+            ("ANSIBLE_NOCOLOR", "True".to_owned()),
+            ("ANSIBLE_RETRY_FILES_ENABLED", "False".to_owned()),
+            ("ANSIBLE_ROLES_PATH", roles(&ansible.directory)),
+            ("HOSTLER_TASKS", at("tasks")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// What became of the tasks; none where Ansible ended before the first.
+    fn tasks(&self) -> Result<Vec<Task>> {
+        let text = fs::read_to_string(self.path("tasks")).unwrap_or_default();
+        let task = |line: &str| {
+            serde_json::from_str(line).map_err(|e| {
+                Error::internal("what Ansible says of its tasks is not to be understood").because(e)
+            })
+        };
+        text.lines().map(task).collect()
+    }
+}
