@@ -86,7 +86,7 @@ const THREADS: &[Opt] = &[with("max-threads", Some('m'), Flag("--forks"))];
 const RUN: &[Opt] = &[
     with("command", Some('c'), Flag("--command")),
     with("commands-file", Some('f'), Flag("--commands-file")),
-    bare("interactive", Some('i'), NotYet("log in with ssh")),
+    bare("interactive", Some('i'), Flag("--interactive")),
     bare("parallel", Some('p'), Flag("--parallel")),
     with("timeout", Some('t'), Flag("--timeout")),
     bare("show-commands", Some('s'), Flag("--show-commands")),
