@@ -42,7 +42,9 @@ fn xargs(lab: &Lab, more: &str) -> Option<Tool> {
 }
 
 fn clush(lab: &Lab, more: &str) -> Option<Tool> {
-    let (dir, forks, options) = (lab.path(""), lab.len().to_string(), ssh(lab, more));
+    // It reads its options as a configuration, where a percent sign begins a name.
+    let options = ssh(lab, more).replace('%', "%%");
+    let (dir, forks) = (lab.path(""), lab.len().to_string());
     let nodes = names(lab).join(",");
     Tool::find("clush", "clush", Expected::Answers, move |clush| {
         let mut command = in_dir(clush, &dir);

@@ -47,8 +47,10 @@ impl Fleet<'_> {
     pub async fn prepare(&self, nodes: &[Node], check: bool) -> Result<Ready> {
         let mut ready = Ready { settings: self.file.section("deploy")?, ..Ready::default() };
         let catalog = Catalog::read(self.dir, self.inventory, nodes)?;
-        let known = self.with_addresses(nodes).await?;
-        let shared = Shared::new(&known, Value::from(Serde(self.secrets.expose_secrets())));
+        let looked_up =
+            if catalog.mentions("host_ip") { Some(self.with_addresses(nodes).await?) } else { None };
+        let known = looked_up.as_ref().unwrap_or(self.inventory);
+        let shared = Shared::new(known, Value::from(Serde(self.secrets.expose_secrets())));
         let mut origins = Origins::default();
         for node in nodes.iter().filter(|n| !n.services.is_empty()) {
             let of_node = |e: Error| match e.cause {
@@ -69,8 +71,9 @@ impl Fleet<'_> {
         Ok(ready)
     }
 
-    /// The inventory with the addresses of these nodes, as services may use them, where name resolution knows them. How
-    /// the nodes are reached does not change by it: SSH may know their names as something else.
+    /// The inventory with the addresses of these nodes, where name resolution knows them. That may take a while where
+    /// only SSH knows a name; so it is done for services that use addresses alone. How the nodes are reached does not
+    /// change by it.
     async fn with_addresses(&self, nodes: &[Node]) -> Result<Inventory> {
         let mut known = self.inventory.clone();
         let open = nodes.iter().filter(|n| !n.services.is_empty() && !n.metadata.contains_key("host_ip"));

@@ -19,6 +19,20 @@ pub struct Origin {
     pub dir: PathBuf,
 }
 
+/// The largest file that is looked through for a word, bytes: larger ones are no templates.
+const LARGEST_TEMPLATE: u64 = 1 << 20;
+
+/// Whether a file below a directory holds a word.
+fn holds(dir: &Path, word: &[u8]) -> bool {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => holds(&entry.path(), word),
+        Ok(metadata) if metadata.len() <= LARGEST_TEMPLATE => std::fs::read(entry.path())
+            .is_ok_and(|bytes| bytes.windows(word.len()).any(|window| window == word)),
+        _ => false,
+    })
+}
+
 /// The services of a fleet.
 #[derive(Debug, Default)]
 pub struct Catalog {
@@ -77,6 +91,12 @@ impl Catalog {
                 .hint("take one of them out of `needs`")
         })?;
         Ok(order.into_iter().map(|i| all[i]).collect())
+    }
+
+    /// Whether a file of these services holds a word. What they never name, nobody has to find out for them.
+    pub fn mentions(&self, word: &str) -> bool {
+        let native = self.known.keys().filter(|file| file.extension().is_none_or(|e| e != "rb"));
+        native.filter_map(|file| file.parent()).any(|dir| holds(dir, word.as_bytes()))
     }
 
     /// Services whose nodes come before a node, because one of its services needs that.
