@@ -41,6 +41,19 @@ fn write_service(fleet: &Fleet, text: &str) {
     fs::write(fleet.path().join("services/web/service.yaml"), text).unwrap();
 }
 
+async fn git_in(fleet: &Fleet, args: &[&str]) {
+    let mut git = rt::process::command("git");
+    git.arg("-C").arg(fleet.path()).args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(args);
+    rt::process::run(git, SOON).await.unwrap();
+}
+
+/// Makes the fleet directory a repository with one commit.
+async fn commit_all(fleet: &Fleet) {
+    git_in(fleet, &["init", "-q", "-b", "main"]).await;
+    git_in(fleet, &["add", "."]).await;
+    git_in(fleet, &["commit", "-q", "-m", "first commit"]).await;
+}
+
 /// What can be seen of paths: mode, owner, time of change, content.
 type Snapshot = BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)>;
 
@@ -259,17 +272,8 @@ async fn e2e_policies_and_mistakes_are_said_before_anything_is_reached() {
     write_service(&fleet, "steps:\n  - fil: {path: ~/x}\n");
     assert!(fleet.run(&["check", "--node", "web1"]).await.fails(2).contains("did you mean 'file'?"));
     write_service(&fleet, WEB);
-    let git = async |args: &[&str]| {
-        let mut git = rt::process::command("git");
-        git.arg("-C")
-            .arg(fleet.path())
-            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
-            .args(args);
-        rt::process::run(git, SOON).await.unwrap();
-    };
-    git(&["init", "-q", "-b", "main"]).await;
-    git(&["add", "."]).await;
-    git(&["commit", "-q", "-m", "first commit"]).await;
+    let git = async |args: &[&str]| git_in(&fleet, args).await;
+    commit_all(&fleet).await;
     let file = fleet.path().join("hostler.yaml");
     let text = fs::read_to_string(&file).unwrap() + "policies: {deploy_only: main, clean_tree: true}\n";
     fs::write(&file, text).unwrap();
@@ -288,17 +292,8 @@ async fn e2e_policies_and_mistakes_are_said_before_anything_is_reached() {
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_drift_and_what_has_to_be_deployed_are_told_as_data() {
     let fleet = fleet(2, WEB).await;
-    let git = async |args: &[&str]| {
-        let mut git = rt::process::command("git");
-        git.arg("-C")
-            .arg(fleet.path())
-            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
-            .args(args);
-        rt::process::run(git, SOON).await.unwrap();
-    };
-    git(&["init", "-q", "-b", "main"]).await;
-    git(&["add", "."]).await;
-    git(&["commit", "-q", "-m", "first commit"]).await;
+    let git = async |args: &[&str]| git_in(&fleet, args).await;
+    commit_all(&fleet).await;
     let due = async |more: &[&str]| {
         let found = fleet.run(&[&["nodes-to-deploy", "-r", "web", "-o", "json"], more].concat()).await.json();
         let of = |line: &serde_json::Value| {

@@ -98,7 +98,8 @@ async fn give_up(writer: &Writer, uid: Uid) -> Result<()> {
         let limit = vm.spec.pending_timeout_seconds.unwrap_or_default();
         vm.status.phase = VmPhase::Failed;
         vm.status.message = format!("no worker had room for it within {limit} s");
-        vm.status.fix = Some("delete it, or restart it to wait again: hostler vm restart NAME".into());
+        let name = &vm.metadata.name;
+        vm.status.fix = Some(format!("delete it, or restart it to wait again: hostler vm restart {name}"));
         let message = vm.status.message.clone();
         change.warning("vm", &vm.metadata, "PendingTimeout", message)?;
         Ok(true)

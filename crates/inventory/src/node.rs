@@ -11,16 +11,19 @@ use std::{
 };
 
 /// What is known of a node, by name. What connects is `local_node`, `vm` (`name.project`), `docker` (a container; with
-/// `docker_host` and `docker_user`), and for SSH `hostname`, `host_ip`, `ssh_port`, `ssh_user`, `ssh_private_key_file`, `gateway` (`[USER@]HOST[:PORT]`, several with
-/// commas), `gateway_user`, `ssh_options` (keywords of ssh_config(5) with their values), `ssh_alias` (the name that the SSH
-/// configuration knows), `ssh_config` (a file that counts instead of the usual ones) and `host_keys`. All else is the user's.
+/// `docker_host` and `docker_user`), and for SSH `hostname`, `host_ip`, `ssh_port`, `ssh_user`, `ssh_private_key_file`,
+/// `gateway` (`[USER@]HOST[:PORT]`, several with commas), `gateway_user`, `ssh_options` (keywords of ssh_config(5) with their
+/// values), `ssh_alias` (the name that the SSH configuration knows), `ssh_config` (a file that counts instead of the usual
+/// ones) and `host_keys`. All else is the user's.
 pub type Metadata = BTreeMap<String, Value>;
 
 /// The names of metadata that connect. In a platform whose own rules say how a node is reached, they mean nothing.
-pub(crate) const CONNECTING: [&str; 16] = [
+pub(crate) const CONNECTING: [&str; 18] = [
     "local_node",
     "vm",
     "docker",
+    "docker_host",
+    "docker_user",
     "hostname",
     "host_ip",
     "ssh_port",

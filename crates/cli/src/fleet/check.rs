@@ -4,7 +4,11 @@ use super::{
     deployment::{DeploymentArgs, Went},
     sections, summary,
 };
-use crate::{Result, app::App, failure::OK};
+use crate::{
+    Result,
+    app::App,
+    failure::{CHANGES, OK},
+};
 use base::Error;
 use clap::Args;
 use fleet::{
@@ -14,9 +18,6 @@ use fleet::{
 };
 use serde::Serialize;
 use std::{ffi::OsString, path::PathBuf};
-
-/// The exit code where something would change.
-const PENDING: u8 = 3;
 
 /// Show what a deployment would change, and change nothing. Steps are compared with what is on the nodes; checks that are
 /// scripts are run, since only their author knows what they do.
@@ -66,7 +67,7 @@ impl Check {
         summary::tell(app, &self.args.watch, &outcomes, &went.seen);
         sections::foretold(app, &went);
         let code = summary::exit_code(&outcomes, &went.seen, &interrupt);
-        Ok(if code == OK && self.exit_code && pending(&went) { PENDING } else { code })
+        Ok(if code == OK && self.exit_code && pending(&went) { CHANGES } else { code })
     }
 
     async fn answer(&self, app: &App, went: &Went) -> Result<()> {

@@ -106,10 +106,9 @@ impl DeploymentArgs {
         let identity = self.other.identity(app, Some(&secrets))?;
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let login = self.connect.login(app)?;
-        let redactor = {
-            let of_inventory = inventory.secrets();
-            secrets.redactor(identity.password.iter().chain(&login.password).chain(&of_inventory))?
-        };
+        let of_inventory = inventory.secrets();
+        let hidden = identity.password.iter().chain(&login.password).chain(&of_inventory);
+        let redactor = secrets.redactor(hidden)?;
         let connectors = self.connect.connectors(app, &self.dir, login)?;
         let file = self.dir.file()?;
         Ok(Chosen { dir, file, inventory, nodes, secrets, ruby, identity, connectors, redactor })

@@ -4,7 +4,7 @@ use super::{deployment::DeploymentArgs, summary};
 use crate::{
     Result,
     app::App,
-    failure::OK,
+    failure::{CHANGES, OK},
     rows::{self, Row},
     table::{Column, col},
 };
@@ -14,9 +14,6 @@ use fleet::{
     engine::{Done, Outcome},
 };
 use serde::Serialize;
-
-/// The exit code where a node has drifted.
-const PENDING: u8 = 3;
 
 /// Which nodes are not as their services say; all nodes, unless some are chosen. Only what can be compared is: no script
 /// is run.
@@ -69,7 +66,7 @@ impl Drift {
         let lines: Vec<Line> = went.done.iter().map(Line::new).collect();
         rows::list(app, &lines, None, "nodes with services")?;
         let drifted = lines.iter().any(|line| line.changes > 0);
-        Ok(if code == OK && self.exit_code && drifted { PENDING } else { code })
+        Ok(if code == OK && self.exit_code && drifted { CHANGES } else { code })
     }
 }
 

@@ -39,6 +39,11 @@ pub fn target(node: &Node, login: &Login) -> Result<Target> {
     })
 }
 
+/// Whether SSH may dial a node. A VM is reached through its controller alone: a host may have its name.
+pub(super) fn is_dialled(node: &Node) -> bool {
+    !node.metadata.contains_key("vm")
+}
+
 /// The hosts to jump over, as `ProxyJump` takes them.
 fn gateway(node: &Node) -> Option<String> {
     let gateway = node.text("gateway").filter(|g| !g.is_empty())?;

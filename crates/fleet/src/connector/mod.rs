@@ -49,7 +49,7 @@ impl Connectors {
     pub async fn connect(&self, node: &Node) -> Result<Session> {
         match self.0.iter().find_map(|way| way.connect(node)) {
             Some(connecting) => connecting.await,
-            None if node.metadata.contains_key("vm") => {
+            None if !metadata::is_dialled(node) => {
                 Err(Error::unavailable("there is no controller here to reach a VM through").at(&node.name))
             }
             None => Err(Error::invalid(&node.name, "nothing says how this node is reached")

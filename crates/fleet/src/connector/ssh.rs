@@ -79,11 +79,7 @@ impl Ssh {
 
 impl Connector for Ssh {
     fn connect<'a>(&'a self, node: &'a Node) -> Option<BoxFuture<'a, Result<Session>>> {
-        // A VM is reached through its controller alone: a host may have its name.
-        if node.metadata.contains_key("vm") {
-            return None;
-        }
-        Some(async { Ok(over(self.open(node).await?)) }.boxed())
+        metadata::is_dialled(node).then(|| async { Ok(over(self.open(node).await?)) }.boxed())
     }
 }
 

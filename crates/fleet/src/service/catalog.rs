@@ -24,8 +24,8 @@ const LARGEST_TEMPLATE: u64 = 1 << 20;
 
 /// Whether a file below a directory holds a word.
 fn holds(dir: &Path, word: &[u8]) -> bool {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| match entry.metadata() {
+    let mut entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => holds(&entry.path(), word),
         Ok(metadata) if metadata.len() <= LARGEST_TEMPLATE => std::fs::read(entry.path())
             .is_ok_and(|bytes| bytes.windows(word.len()).any(|window| window == word)),

@@ -7,7 +7,7 @@ use super::{
     ssh_args::{self, Setting},
     template::Templates,
 };
-use crate::Metadata;
+use crate::{Metadata, Method};
 use base::{Code, Error, Result, Secret};
 use minijinja::{Value, value::ValueKind};
 use serde_json::Value as Json;
@@ -53,28 +53,6 @@ pub struct Escalation {
     pub password: Option<Secret>,
     /// Another program than the usual one of the method.
     pub program: Option<String>,
-}
-
-/// How to become another user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// sudo(8)
-    Sudo,
-    /// su(1)
-    Su,
-    /// doas(1)
-    Doas,
-}
-
-impl Method {
-    /// Its usual program.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Method::Sudo => "sudo",
-            Method::Su => "su",
-            Method::Doas => "doas",
-        }
-    }
 }
 
 impl Connection {

@@ -30,7 +30,7 @@ mod words;
 mod yaml;
 
 pub use builder::Vars;
-pub use connection::{Connection, Escalation, Method, Way};
+pub use connection::{Connection, Escalation, Way};
 pub use inventory::{AnsibleInventory, Group, Host};
 pub use passwords::VaultId;
 pub use ssh_args::Setting;

@@ -2,7 +2,10 @@
 
 use crate::{fixtures::fixture, options, oracle::Oracle, read, vault};
 use base::{Code, Secret};
-use inventory::ansible::{AnsibleInventory, Method, Vault, Way};
+use inventory::{
+    Method,
+    ansible::{AnsibleInventory, Vault, Way},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use super::{
     wire::{Ask, Frames, How, gone, send, send_input},
 };
 use crate::{
-    connector::{Channels, Connector, Event, Reader, Started, Writer, over},
+    connector::{Channels, Connector, Event, Reader, Started, Writer, metadata, over},
     session::Session,
 };
 use base::{Code, Error, Result};
@@ -149,7 +149,7 @@ struct Open {
 
 impl Connector for Arc<Persisted> {
     fn connect<'a>(&'a self, node: &'a Node) -> Option<BoxFuture<'a, Result<Session>>> {
-        if node.metadata.contains_key("vm") {
+        if !metadata::is_dialled(node) {
             return None;
         }
         let connecting = async {
