@@ -44,6 +44,21 @@ impl Turn {
         self.said(Stream::Stderr)
     }
 
+    /// Adds what was said on standard error at last, and what to do about it where that is known.
+    pub fn explain(&self, error: Error) -> Error {
+        let said = self.complaint();
+        let last: Vec<&str> = said.lines().rev().take(3).collect();
+        let why = last.into_iter().rev().collect::<Vec<_>>().join("; ");
+        match why.is_empty() {
+            true => error,
+            false if is_full(&said) => {
+                let message = format!("{}, since a disk of the node is full", error.message);
+                Error { message, ..error }.because(why).hint("make room there, then deploy again")
+            }
+            false => error.because(why),
+        }
+    }
+
     fn said(&self, stream: Stream) -> String {
         String::from_utf8_lossy(&self.tails[usize::from(stream == Stream::Stderr)]).trim().to_owned()
     }
@@ -352,6 +367,13 @@ fn is_of_node(action: &Action) -> bool {
     matches!(action, Action::Resource(_) | Action::Script(_) | Action::Supervise { .. })
 }
 
+/// What programs say of ENOSPC and EDQUOT, of the C libraries of GNU and musl.
+fn is_full(said: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded", "Quota exceeded"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
 fn parts(chunk: Chunk) -> (Stream, Bytes) {
     match chunk {
         Chunk::Stdout(bytes) => (Stream::Stdout, bytes),
@@ -362,15 +384,12 @@ fn parts(chunk: Chunk) -> (Stream, Bytes) {
 /// The failure of a step, in its own last words.
 fn failed(planned: &Planned<'_>, code: u32, turn: &Turn) -> Failure {
     let name = format!("{} of {}", planned.step.name, planned.service);
-    let said = turn.complaint();
-    let last: Vec<&str> = said.lines().rev().take(3).collect();
-    let why = last.into_iter().rev().collect::<Vec<_>>().join("; ");
     let (status, error) = if code == LATE && planned.step.action.is_code() {
         (Status::Timeout, Error::new(Code::Timeout, format!("{name} took too long")))
     } else {
         (Status::Failed, Error::internal(format!("{name} failed with exit code {code}")))
     };
-    let error = if why.is_empty() || planned.step.sensitive { error } else { error.because(why) };
+    let error = if planned.step.sensitive { error } else { turn.explain(error) };
     let error = if planned.step.place.is_empty() { error } else { error.at(&planned.step.place) };
     Failure { status, code: Some(code), error, untouched: false }
 }

@@ -171,7 +171,10 @@ impl<'a> Visit<'a, '_, '_> {
             return Err(Failure { untouched: true, ..Failure::midway(error) });
         }
         let Some(seen) = &turn.seen else {
-            let error = Error::internal("the node does not show itself").because(turn.complaint());
+            let name = &request.node.name;
+            // With a lock to take, it is the lock that failed: what is seen begins right after it.
+            let what = if lock.is_some() { "cannot be locked" } else { "does not show itself" };
+            let error = turn.explain(Error::internal(format!("{name} {what}")));
             return Err(Failure { untouched: true, ..Failure::midway(error) });
         };
         let world = World::read(seen).map_err(Failure::midway)?;
