@@ -40,11 +40,12 @@ phase_size() {
 phase_guest() { guest/build.sh "$target/guest"; }
 absolute() { (cd "$1" && pwd); }
 phase_tests() { run_tests dev --workspace; }
-# The tests that hold on a cluster of separate processes as they do on `dev` (Layout::chosen), there.
+# The tests that hold on a cluster of separate processes as they do on `dev` (Layout::chosen, which Registered takes), there.
 phase_apart() {
   local binaries
-  binaries=$(grep -l 'Layout::chosen' tests/tests/*.rs | sed -E 's:.*/(.*)\.rs:binary(\1):' | paste -sd '|')
-  run_tests apart -p e2e -E "$binaries"
+  binaries=$(grep -lE 'Layout::chosen|Registered::start' tests/tests/*.rs | sed -E 's:.*/(.*)\.rs:binary(\1):' | paste -sd '|')
+  # The whole workspace, though only these run: a part of it would be built anew, with other features of its dependencies.
+  run_tests apart --workspace -E "package(e2e) and ($binaries)"
 }
 run_tests() {
   local layout=$1 code=0

@@ -2,7 +2,7 @@
 
 use crate::{Cli, Process, WallClock, binary, eventually, processes_under};
 use base::{Secret, Uid};
-use client::{Client, Options};
+use client::{Client, Key, Options};
 use std::{
     collections::BTreeMap,
     fs,
@@ -25,8 +25,9 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// `Apart` where `HOSTLER_TEST_LAYOUT` is `apart`, else `Dev`: for tests that hold on both, which `make test` runs
-    /// twice.
+    /// `Apart` where `HOSTLER_TEST_LAYOUT` is `apart`, else `Dev`: for all tests that hold on both, which `make test` runs
+    /// twice. A test names its layout where one process of the cluster ends or joins without the others (`Apart`), or
+    /// where it writes plain HTTP byte by byte, or executes what is written for a newcomer (`Dev`).
     ///
     /// # Panics
     /// Where it is another word.
@@ -323,9 +324,10 @@ impl Cluster {
             let made = self.client().create::<api::Image, _>(None, &new).await;
             made.expect("the synthetic image is made");
         }
-        let Some(dir) = self.setup.guest.as_ref().filter(|_| self.setup.layout == Layout::Apart) else {
-            return;
-        };
+        let Some(dir) = &self.setup.guest else { return };
+        if self.setup.layout == Layout::Dev {
+            return self.wait_for_image().await;
+        }
         let text = fs::read(dir.join("image.json")).expect("a guest image");
         let image: serde_json::Value = serde_json::from_slice(&text).expect("its description");
         let file = |part: &str| dir.join(image[part]["file"].as_str().expect("a file")).display().to_string();
@@ -334,6 +336,16 @@ impl Cluster {
         let args =
             ["image", "import", "tiny", "--kernel", &kernel, "--initrd", &initrd, "--command-line", line];
         self.cli.run(&args).await.ok();
+    }
+
+    /// `dev` imports its image while it serves already.
+    async fn wait_for_image(&self) {
+        let (client, key) = (self.client(), Key::cluster(self.image()));
+        eventually("the image is there", START, || async {
+            let image = client.find::<api::Image>(&key).await.ok()??;
+            image.status.ready.then_some(())
+        })
+        .await;
     }
 }
 

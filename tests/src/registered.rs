@@ -34,7 +34,7 @@ impl Registered {
     /// # Panics
     /// Where it does not start.
     pub async fn start(files: &[(&str, &str)], flags: &[&str]) -> Self {
-        let cluster = Cluster::start(Setup::synthetic(Layout::Apart, 1)).await;
+        let cluster = Cluster::start(Setup::synthetic(Layout::chosen(), 1)).await;
         let node = Sshd::start(&[]).await.expect("an SSH server");
         let repo = cluster.dir().join("repo");
         repository(&repo, &node, files).await;

@@ -9,10 +9,8 @@
 
 mod docs_support;
 
-use client::Key;
 use docs_support::{Step, execute, pages, steps};
-use e2e::{Cluster, Layout, Setup, eventually};
-use std::time::Duration;
+use e2e::{Cluster, Layout, Setup};
 
 async fn a_page_holds(page: &str) {
     let cluster = Cluster::start(Setup::synthetic(Layout::Dev, 2)).await;
@@ -32,18 +30,7 @@ async fn a_page_with_guests_holds(page: &str, test: &str) {
         return;
     };
     let cluster = Cluster::start(Setup::qemu(Layout::Dev, 1, guest)).await;
-    image_arrived(&cluster).await;
     execute(page, &cluster).await;
-}
-
-/// `dev` imports its image while it serves already.
-async fn image_arrived(cluster: &Cluster) {
-    let (client, key) = (cluster.client(), Key::cluster(cluster.image()));
-    eventually("the image is there", Duration::from_mins(1), || async {
-        let image = client.find::<api::Image>(&key).await.ok()??;
-        image.status.ready.then_some(())
-    })
-    .await;
 }
 
 macro_rules! pages {

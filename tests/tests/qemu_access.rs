@@ -25,7 +25,7 @@ async fn with_workers(test: &str, workers: u32) -> Option<Cluster> {
         skip(test, "the guest image is not built");
         return None;
     };
-    Some(Cluster::start(Setup::qemu(Layout::Apart, workers, image)).await)
+    Some(Cluster::start(Setup::qemu(Layout::chosen(), workers, image)).await)
 }
 
 async fn create(cli: &Cli, name: &str, more: &[&str]) {

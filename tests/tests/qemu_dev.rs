@@ -123,7 +123,7 @@ async fn qemu_ten_at_once_on_two_workers() {
     let Some(image) = guest_image() else {
         return skip("qemu_ten_at_once_on_two_workers", "the guest image is not built");
     };
-    let cluster = Cluster::start(Setup::qemu(Layout::Apart, 2, image)).await;
+    let cluster = Cluster::start(Setup::qemu(Layout::chosen(), 2, image)).await;
     let cli = cluster.cli();
     cli.run(&["settings", "set", "placementProfile=spread"]).await.ok();
     for worker in [1, 2] {

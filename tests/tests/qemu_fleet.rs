@@ -13,7 +13,7 @@ const SERVICE: &str =
 async fn qemu_vms_of_the_pool_are_nodes() {
     let test = "qemu_vms_of_the_pool_are_nodes";
     let Some(image) = guest_image() else { return skip(test, "the guest image is not built") };
-    let cluster = Cluster::start(Setup::qemu(Layout::Apart, 1, image)).await;
+    let cluster = Cluster::start(Setup::qemu(Layout::chosen(), 1, image)).await;
     let cli = cluster.cli();
     for vm in ["web1", "web2"] {
         let args =

@@ -15,7 +15,7 @@ async fn cluster(test: &str) -> Option<Cluster> {
         skip(test, "the guest image is not built");
         return None;
     };
-    Some(Cluster::start(Setup::qemu(Layout::Apart, 1, image)).await)
+    Some(Cluster::start(Setup::qemu(Layout::chosen(), 1, image)).await)
 }
 
 /// A small VM of the tiny image.
@@ -78,7 +78,7 @@ async fn qemu_a_disk_is_kept_and_policies_are_followed() {
 async fn qemu_each_restart_policy_does_what_it_says() {
     let Some(cluster) = cluster("qemu_each_restart_policy_does_what_it_says").await else { return };
     let cli = cluster.cli();
-    cli.run(&["worker", "cpu-ratio", "w1", "4"]).await.ok();
+    cli.run(&["worker", "cpu-ratio", &cluster.worker_name(1), "4"]).await.ok();
     let policies = ["always", "on-failure", "never"];
     for policy in policies {
         cli.run(&a_vm(policy, &["--restart-policy", policy])).await.ok();

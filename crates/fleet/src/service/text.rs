@@ -62,6 +62,8 @@ impl Source {
 pub fn environment(dir: &Path) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Without it an error does not tell which name is undefined; by default only debug builds have it.
+    environment.set_debug(true);
     if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }

@@ -35,6 +35,8 @@ impl Engine {
     pub(super) fn new() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // Without it an error does not tell which name is undefined; by default only debug builds have it.
+        environment.set_debug(true);
         // The delimiters are the usual ones, which are never refused.
         let syntax = SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build();
         environment.set_syntax(syntax.unwrap_or_default());
