@@ -134,4 +134,14 @@ impl Inventory {
         let of_node = |node: &Node| [node.passwords.login.clone(), node.passwords.other_user.clone()];
         vaults.chain(self.nodes.values().flat_map(of_node).flatten()).collect()
     }
+
+    /// What a playbook expects to know of a node of an inventory of Ansible, beyond its metadata: see
+    /// [`AnsibleInventory::playbook_vars`]. What had to be opened for it is among [`Self::secrets`] from then on.
+    ///
+    /// # Errors
+    /// [`base::Code::Forbidden`] for a variable that no vault password opens.
+    pub fn playbook_vars(&self, node: &str) -> base::Result<serde_json::Map<String, Value>> {
+        let of = self.ansible.iter().find(|inventory| inventory.hosts.contains_key(node));
+        of.map_or_else(|| Ok(serde_json::Map::new()), |inventory| inventory.playbook_vars(node))
+    }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Result, app::App, env};
 use ::secrets::{Redactor, Secrets};
-use base::Error;
+use base::{Error, Secret};
 use clap::Args;
 use fleet::{
     connector::Connectors,
@@ -73,6 +73,8 @@ pub struct Chosen {
     ruby: Bridge,
     identity: Identity,
     connectors: Connectors,
+    /// The password of the login, where it was asked for.
+    password: Option<Secret>,
     /// Hides the secrets, and the passwords that were given.
     redactor: Redactor,
 }
@@ -106,12 +108,15 @@ impl DeploymentArgs {
         let identity = self.other.identity(app, Some(&secrets))?;
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let login = self.connect.login(app)?;
+        let password = login.password.clone();
+        // What playbooks get is opened now, so that it is hidden. Whoever needs what cannot be opened hears so.
+        nodes.iter().filter(|n| !n.services.is_empty()).for_each(|n| drop(inventory.playbook_vars(&n.name)));
         let of_inventory = inventory.secrets();
         let hidden = identity.password.iter().chain(&login.password).chain(&of_inventory);
         let redactor = secrets.redactor(hidden)?;
         let connectors = self.connect.connectors(app, &self.dir, login)?;
         let file = self.dir.file()?;
-        Ok(Chosen { dir, file, inventory, nodes, secrets, ruby, identity, connectors, redactor })
+        Ok(Chosen { dir, file, inventory, nodes, secrets, ruby, identity, connectors, password, redactor })
     }
 
     /// Goes over the nodes. Nothing is shown with [`What::Look`].
@@ -131,7 +136,13 @@ impl DeploymentArgs {
         };
         let ends: BTreeMap<String, watch::Sender<Option<bool>>> =
             ready.nodes.iter().map(|n| (n.name.clone(), watch::Sender::new(None))).collect();
-        let playbooks = playbooks::Runner { app, ssh: &self.connect.ssh, identity: &chosen.identity };
+        let playbooks = playbooks::Runner {
+            app,
+            ssh: &self.connect.ssh,
+            identity: &chosen.identity,
+            inventory: &chosen.inventory,
+            password: chosen.password.as_ref(),
+        };
         let job = Deployment {
             connectors: &chosen.connectors,
             identity: chosen.identity.clone(),

@@ -1,12 +1,15 @@
 //! Playbooks and roles of Ansible as steps of a service: the real `ansible-playbook`, against one node.
 //!
 //! It gets an inventory with that node only and a configuration of SSH that says what ours says, so that it goes the same
-//! way and believes the same host keys. Passwords lie in that inventory, which nobody else can read and which is gone
-//! afterwards: never in argv.
+//! way and believes the same host keys. Passwords and what was encrypted lie in files that nobody else can read and that
+//! are gone afterwards: never in argv.
 
-use super::{ssh::SshArgs, ssh_config::Book};
+use super::{
+    ssh::SshArgs,
+    ssh_config::{Block, Book},
+};
 use crate::app::App;
-use base::{Error, Result};
+use base::{Error, Result, Secret};
 use fleet::{
     connector::{Local, over},
     deploy::{Playbooks, Played, Task},
@@ -15,12 +18,13 @@ use fleet::{
     session::{Become, Command, Ended, Sink},
 };
 use futures::future::{BoxFuture, FutureExt};
-use inventory::Node;
+use inventory::{Inventory, Node};
 use serde_json::{Map, Value, json};
 use ssh::quote;
 use std::{
     fmt::Write as _,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
@@ -38,6 +42,10 @@ pub struct Runner<'a> {
     pub ssh: &'a SshArgs,
     /// As whom.
     pub identity: &'a Identity,
+    /// What more is known of the nodes.
+    pub inventory: &'a Inventory,
+    /// The password of the login, where the node has no other.
+    pub password: Option<&'a Secret>,
 }
 
 impl Playbooks for Runner<'_> {
@@ -50,12 +58,13 @@ impl Playbooks for Runner<'_> {
     ) -> BoxFuture<'a, Result<Played>> {
         async move {
             let room = Room::new()?;
-            self.furnish(&room, node, ansible).await?;
-            let command = Command {
-                script: room.script(ansible, check),
-                env: room.environment(ansible),
-                ..Command::default()
-            };
+            let login = self.password.or(node.passwords.login.as_ref()).filter(|_| !node.flag("local_node"));
+            self.furnish(&room, node, ansible, login).await?;
+            let mut env = room.environment(ansible);
+            if login.is_some() {
+                env.extend(room.asking());
+            }
+            let command = Command { script: room.script(ansible, check), env, ..Command::default() };
             let ended = over(Local).run(command, sink).await?;
             if ended == Ended::Code(MISSING) {
                 return Err(Error::unavailable("there is no ansible-playbook on this machine")
@@ -69,15 +78,36 @@ impl Playbooks for Runner<'_> {
 
 impl Runner<'_> {
     /// Writes all that Ansible reads besides the files of the service.
-    async fn furnish(&self, room: &Room, node: &Node, ansible: &Ansible) -> Result<()> {
+    async fn furnish(
+        &self,
+        room: &Room,
+        node: &Node,
+        ansible: &Ansible,
+        login: Option<&Secret>,
+    ) -> Result<()> {
+        if node.metadata.contains_key("docker") {
+            return Err(Error::invalid(
+                &node.name,
+                "playbooks reach nodes by SSH, and this one is a container",
+            )
+            .hint("give the container's service steps of our own, or run sshd in it"));
+        }
         let other = self.identity.on(node)?;
         let known_hosts = room.path("known_hosts");
         let mut book = Book::new(self.app, self.ssh, Some(&known_hosts));
         book.add(node).await?;
         room.write("known_hosts", &book.known_hosts())?;
-        let blocks: Vec<String> = book.into_blocks().iter().map(ToString::to_string).collect();
-        room.write("ssh_config", &blocks.join("\n"))?;
-        room.write("inventory.json", &inventory(node, other.as_ref(), room).to_string())?;
+        let blocks = book.into_blocks();
+        let mut config: Vec<String> = blocks.iter().map(ToString::to_string).collect();
+        if let Some(password) = login {
+            // No host on the way is asked for it.
+            config.insert(0, "Host *\n    BatchMode yes\n".into());
+            room.answer(password, blocks.iter().find(|block| block.host == node.name))?;
+        }
+        room.write("ssh_config", &config.join("\n"))?;
+        let vars = self.inventory.playbook_vars(&node.name)?;
+        let inventory = inventory(node, vars, other.as_ref(), room, login.is_some());
+        room.write("inventory.json", &inventory.to_string())?;
         room.write("vars.json", &Value::Object(ansible.vars.clone()).to_string())?;
         room.write("callback/hostler_tasks.py", TASKS)?;
         if let Some(role) = &ansible.role {
@@ -87,9 +117,21 @@ impl Runner<'_> {
     }
 }
 
-/// An inventory of one node, with its metadata and its groups.
-fn inventory(node: &Node, other: Option<&Become>, room: &Room) -> Value {
+/// What lets ssh ask for a password, whatever Ansible says later in its arguments: it knows of none.
+const ASKING: &str = " -o BatchMode=no -o NumberOfPasswordPrompts=1 -o PasswordAuthentication=yes \
+                      -o KbdInteractiveAuthentication=yes \
+                      -o PreferredAuthentications=publickey,keyboard-interactive,password";
+
+/// An inventory of one node, with its metadata, these variables and its groups.
+fn inventory(
+    node: &Node,
+    more: Map<String, Value>,
+    other: Option<&Become>,
+    room: &Room,
+    asks: bool,
+) -> Value {
     let mut vars: Map<String, Value> = node.own_metadata().map(|(k, v)| (k.clone(), v.clone())).collect();
+    vars.extend(more);
     let mut say = |name: &str, value: Value| drop(vars.insert(name.to_owned(), value));
     if node.flag("local_node") {
         say("ansible_connection", "local".into());
@@ -98,11 +140,9 @@ fn inventory(node: &Node, other: Option<&Become>, room: &Room) -> Value {
         say("ansible_connection", "ssh".into());
         say("ansible_host", node.name.as_str().into());
         // One connection for all tasks; it is closed at the end.
-        let args = format!("-F {} -o ControlMaster=auto -o ControlPersist=60s", quote(&config));
+        let asking = if asks { ASKING } else { "" };
+        let args = format!("-F {} -o ControlMaster=auto -o ControlPersist=60s{asking}", quote(&config));
         say("ansible_ssh_args", args.into());
-        if let Some(password) = &node.passwords.login {
-            say("ansible_password", password.expose_secret().into());
-        }
     }
     if let Some(other) = other {
         say("ansible_become", true.into());
@@ -140,6 +180,29 @@ impl Room {
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
         fs::write(&path, text).map_err(|e| Error::io(format_args!("write {}", path.display()), &e))
+    }
+
+    /// Keeps the password of the login, and a program that answers ssh with it: only for this host, and no other
+    /// question.
+    fn answer(&self, password: &Secret, host: Option<&Block>) -> Result<()> {
+        let of = |keyword| host.and_then(|block| block.get(keyword));
+        let names = [of("HostName"), of("HostKeyAlias")].into_iter().flatten();
+        let user = of("User").unwrap_or_default();
+        let patterns: Vec<String> =
+            names.map(|name| format!("*{}*", quote(&format!("{user}@{name}")))).collect();
+        let kept = quote(&self.path("login").display().to_string());
+        self.write("login", &format!("{}\n", password.expose_secret()))?;
+        let patterns = patterns.join("|");
+        self.write("askpass", &format!("#!/bin/sh\ncase $1 in\n  *yes/no*) exit 1 ;;\n  {patterns}) exec cat {kept} ;;\nesac\nexit 1\n"))?;
+        let path = self.path("askpass");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+            .map_err(|e| Error::io(format_args!("make {} a program", path.display()), &e))
+    }
+
+    /// Makes ssh ask the program of [`Self::answer`], never a terminal.
+    fn asking(&self) -> [(String, String); 2] {
+        let program = self.path("askpass").display().to_string();
+        [("SSH_ASKPASS", program), ("SSH_ASKPASS_REQUIRE", "force".into())].map(|(k, v)| (k.to_owned(), v))
     }
 
     /// The call, and the end of the connection that it left open.

@@ -6,6 +6,7 @@ mod book;
 use super::{directory::FleetDir, selection::SelectionArgs, ssh::SshArgs};
 use crate::{Result, app::App, failure::OK};
 use base::Error;
+pub use block::Block;
 pub use book::Book;
 use clap::Args;
 use std::path::PathBuf;

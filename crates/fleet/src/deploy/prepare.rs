@@ -3,7 +3,7 @@
 use super::{Policies, Prepared, Section, repository};
 use crate::{
     log::Repository,
-    service::{Catalog, Origin, Renderer, Shared, Source, Text, environment, order},
+    service::{Catalog, Origin, Read, Renderer, Shared, Source, Text, environment, order},
 };
 use base::{Code, Error, Result};
 use inventory::{FleetFile, Inventory, Node};
@@ -51,14 +51,15 @@ impl Fleet<'_> {
             if catalog.mentions("host_ip") { Some(self.with_addresses(nodes).await?) } else { None };
         let known = looked_up.as_ref().unwrap_or(self.inventory);
         let shared = Shared::new(known, Value::from(Serde(self.secrets.expose_secrets())));
-        let mut origins = Origins::default();
+        let (mut origins, mut read) = (Origins::default(), Read::default());
         for node in nodes.iter().filter(|n| !n.services.is_empty()) {
             let of_node = |e: Error| match e.cause {
                 None => e.because(format!("for the node {}", node.name)),
                 Some(_) => e,
             };
             let context = shared.of(known.nodes.get(&node.name).unwrap_or(node));
-            let work = catalog.work(node, &context).map_err(of_node)?;
+            let mut work = catalog.work(node, &context).map_err(of_node)?;
+            read.note(&mut work, node, self.inventory)?;
             let [state_dir, log_dir] = self.places(&ready.settings, context)?;
             let repositories = origins.of(&catalog, node).await?;
             let prepared = Prepared { work, repositories, state_dir, log_dir, ..Prepared::default() };

@@ -423,6 +423,7 @@ fn ansible(spec: &AnsibleSpec, r: &Renderer<'_>) -> Result<(String, Ansible)> {
             role,
             vars: vars.collect::<Result<_>>()?,
             tags: many(&spec.tags, r)?.0,
+            read: String::new(),
         },
     ))
 }

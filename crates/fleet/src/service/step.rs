@@ -162,4 +162,6 @@ pub struct Ansible {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// Only the tasks with these tags.
     pub tags: Vec<String>,
+    /// The digest of what it may read besides: see [`Read`](super::Read). A plan holds for this only.
+    pub read: String,
 }

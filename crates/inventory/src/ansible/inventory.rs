@@ -2,13 +2,17 @@
 
 use super::{
     builder::{Source, Vars},
+    data::VAULT,
     template::Engine,
     vault::Vault,
 };
-use base::Secret;
+use base::{Result, Secret};
 use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value, json};
 use std::{path::PathBuf, sync::Arc};
+
+/// Says which Python a host has: all modules but `raw` need it.
+const PYTHON: &str = "ansible_python_interpreter";
 
 /// All hosts and groups, each in the order in which the sources name them.
 #[derive(Debug)]
@@ -105,6 +109,36 @@ impl AnsibleInventory {
             .collect();
         out.insert("_meta".into(), json!({ "hostvars": vars }));
         out.into()
+    }
+
+    /// What a playbook expects its inventory to know of a host: all its variables, with what is encrypted opened, but for
+    /// those that say how the host is reached.
+    ///
+    /// # Errors
+    /// [`base::Code::Forbidden`] for a variable that no vault password opens.
+    pub fn playbook_vars(&self, host: &str) -> Result<Map<String, Value>> {
+        let vars = self.hosts.get(host).map(Host::vars).unwrap_or_default();
+        let meant = |name: &str| !name.starts_with("ansible_") || name == PYTHON;
+        let meant = vars.iter().filter(|(name, _)| meant(name));
+        let opened = meant.map(|(name, value)| match self.opened(value) {
+            Ok(value) => Ok((name.to_string(), value)),
+            Err(e) => Err(e.at(format!("{name} of {host}"))),
+        });
+        opened.collect()
+    }
+
+    fn opened(&self, value: &Value) -> Result<Value> {
+        if let Some(sealed) = value.get(VAULT).and_then(Value::as_str) {
+            return Ok(self.vault.open(sealed)?.expose_secret().into());
+        }
+        Ok(match value {
+            Value::Object(map) => {
+                let opened = map.iter().map(|(name, value)| Ok((name.clone(), self.opened(value)?)));
+                Value::Object(opened.collect::<Result<_>>()?)
+            }
+            Value::Array(list) => list.iter().map(|value| self.opened(value)).collect::<Result<_>>()?,
+            other => other.clone(),
+        })
     }
 
     /// What outputs may not show: vault passwords, what was decrypted so far, and the texts of encrypted files.

@@ -26,6 +26,11 @@ impl Block {
         !host.is_empty() && !host.starts_with('-') && host.chars().all(plain)
     }
 
+    /// What it says for a keyword, as it is written.
+    pub fn get(&self, keyword: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| *known == keyword).map(|(_, value)| value.as_str())
+    }
+
     /// One word as the value of a keyword that expands nothing.
     pub fn word(&mut self, keyword: &'static str, value: &str) -> Result<()> {
         self.set(keyword, quoted(value))
