@@ -48,7 +48,24 @@ plain_packages() {
   echo iproute2 ruby                      # the tutorial of a system we replace
   echo bubblewrap                         # code of others
   echo docker.io                          # nodes that are containers
+  echo dnf rpm createrepo-c systemd       # nodes with other packages, and a supervisor
   echo ansible-core                       # the judge of inventories of Ansible
+}
+
+# What tests unpack on machines of their own, and nobody installs here: a supervisor would take this machine over.
+unpacked_packages() {
+  [[ $with_tests == no ]] || echo openrc librc1 libeinfo1 insserv
+}
+
+download_debian() {
+  local package missing=()
+  for package in $(unpacked_packages); do
+    compgen -G "target/debs/${package}_*.deb" >/dev/null || missing+=("$package")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  mkdir -p target/debs
+  (cd target/debs && apt-get download -q -o APT::Sandbox::User= "${missing[@]}" >&2) ||
+    say "warning: ${missing[*]} cannot be had: tests of it will skip themselves"
 }
 
 # The backports of the Debian source that is configured, whatever mirror it names and however it is written.
@@ -152,6 +169,7 @@ check_rust() {
 
 if command -v apt-get >/dev/null; then
   install_debian
+  download_debian
 else
   # Elsewhere (macOS, other distributions) we only say what is missing.
   machine=$(uname -m)

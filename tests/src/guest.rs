@@ -1,6 +1,6 @@
 //! The tiny guest image, for tests that boot real machines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Says that a test skips itself. The test command fails on a skip that is not in `tests/skips.txt`.
 pub fn skip(test: &str, reason: &str) {
@@ -18,4 +18,18 @@ pub fn guest_image() -> Option<PathBuf> {
             .join("guest")
     });
     dir.join("image.json").exists().then_some(dir)
+}
+
+/// Where `scripts/packages.sh` puts Debian packages that tests unpack, or why one is missing.
+///
+/// # Errors
+/// The reason.
+pub fn unpacked_packages(name: &str) -> Result<PathBuf, String> {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debs"));
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names = files.map(|f| f.file_name().to_string_lossy().into_owned());
+    match dir.canonicalize() {
+        Ok(dir) if names.any(|file| file.starts_with(&format!("{name}_"))) => Ok(dir),
+        _ => Err(format!("the package {name} was not downloaded (scripts/packages.sh --tests)")),
+    }
 }

@@ -29,7 +29,7 @@ pub use file::{File, sum};
 pub use line::Line;
 pub use link::Link;
 pub use look::{Content, Look, word};
-pub use one_or_many::OneOrMany;
+pub use one_or_many::{FromText, OneOrMany};
 pub use package::Package;
 pub use service::{Power, Supervised, Unit, supervisor};
 pub use tree::Tree;

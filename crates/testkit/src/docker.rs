@@ -90,6 +90,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The directory with its socket, `docker.sock`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where it is reached, as `DOCKER_HOST` has it.
     pub fn host(&self) -> String {
         format!("unix://{}", self.dir.join("docker.sock").display())

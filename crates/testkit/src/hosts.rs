@@ -89,6 +89,11 @@ impl Network {
         &self.hosts
     }
 
+    /// The others, to be changed.
+    pub fn hosts_mut(&mut self) -> &mut [Host] {
+        &mut self.hosts
+    }
+
     /// The private key that all hosts accept for root, as a file of this machine.
     pub fn user_key(&self) -> PathBuf {
         self.files.path().join("user_key")
@@ -180,6 +185,40 @@ impl Host {
         rt::process::run(sh, PATIENCE).await
     }
 
+    /// Boots systemd, with nothing to start but sshd. From then on programs of this host run beside it.
+    ///
+    /// # Errors
+    /// Where it does not come up, which its log `/var/log/systemd.log` may explain.
+    pub async fn boot_systemd(&mut self) -> Result<()> {
+        let mut bash = self.command("bash");
+        bash.args(["-c", include_str!("hosts/systemd.sh")]);
+        rt::process::run(bash, PATIENCE).await?;
+        let first = self.pid;
+        let started = async {
+            loop {
+                let unshare = child(first, "unshare");
+                if let Some(pid) = unshare.and_then(|pid| child(pid, "systemd")) {
+                    return pid;
+                }
+                rt::clock::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        self.pid = rt::clock::timeout(PATIENCE, "the start of systemd", started).await?;
+        self.run("until systemctl is-system-running | grep -qE 'running|degraded'; do sleep 0.02; done")
+            .await?;
+        self.listens_at(22).await
+    }
+
+    /// Puts OpenRC there, from Debian packages in a directory that the host sees, and starts it with nothing to do.
+    ///
+    /// # Errors
+    /// Where it does not start, which its log `/var/log/openrc.log` may explain.
+    pub async fn start_openrc(&self, packages: &Path) -> Result<()> {
+        let mut bash = self.command("bash");
+        bash.args(["-c", include_str!("hosts/openrc.sh"), "openrc"]).arg(packages);
+        rt::process::run(bash, PATIENCE).await.map(drop)
+    }
+
     /// Starts a web server at port 80 that answers with the text of `/root/hello_world.txt`.
     ///
     /// # Errors
@@ -203,6 +242,19 @@ impl Host {
         };
         rt::clock::timeout(PATIENCE, &format!("port {port} of {}", self.name), listening).await
     }
+}
+
+/// A child of a process by its name.
+fn child(parent: u32, name: &str) -> Option<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+    pids.find(|pid| {
+        // PID (NAME) STATE PARENT ... proc(5)
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((before, after)) = stat.rsplit_once(") ") else { return false };
+        let is = after.split(' ').nth(1) == Some(&parent.to_string());
+        is && before.ends_with(&format!("({name}"))
+    })
 }
 
 /// As in Docker's usual network: the operator is its router. They are known to this network alone, so that they can be

@@ -64,7 +64,8 @@ managed() {
     apt-get-install) apt_get install --no-remove -- "$@" ;;
     apt-get-remove) apt_get remove -- "$@" ;;
     apt-get-update) apt_get update ;;
-    dnf-install) dnf -q -y install -- "$@" ;;
+    # What is known of the repositories is not read anew on the way: else another version than the foretold one may come.
+    dnf-install) dnf -q -y --setopt=*.metadata_expire=never install -- "$@" ;;
     dnf-remove) dnf -q -y remove -- "$@" ;;
     dnf-update) dnf -q -y makecache ;;
     apk-install) apk add -- "$@" ;;
@@ -84,7 +85,11 @@ apt_get() {
 supervised() {
   case $supervisor-$1 in
     openrc-enable) rc-update add "$2" default ;;
-    openrc-disable) rc-update del "$2" ;;
+    openrc-disable)
+      for level in /etc/runlevels/*/"$2"; do
+        level=${level%/*}
+        [ ! -L "$level/$2" ] || rc-update del "$2" "${level##*/}" || return
+      done ;;
     openrc-daemon-reload) ;;
     openrc-*) rc-service "$2" "$1" ;;
     *) systemctl "$@" ;;
@@ -144,3 +149,11 @@ remote_name() {
 
 # engine WORD...: Docker or Podman, whichever `container` found.
 engine() { "${engine:-docker}" "$@" </dev/null >/dev/null; }
+
+# contained VERB WORD...: the same, with the variables of the container on standard input, where no list of processes
+# shows them.
+contained() {
+  verb=$1
+  shift
+  "${engine:-docker}" "$verb" --env-file /dev/stdin "$@" >/dev/null
+}

@@ -6,10 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssh::quote;
-use std::{
-    collections::BTreeMap,
-    fmt::{Display, Write as _},
-};
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// The setting that names the variables.
+const VARIABLES: &str = "variables";
 
 /// A container. One whose settings differ from these is made anew. `T` is text, before or after its templates are
 /// rendered.
@@ -28,21 +28,21 @@ pub struct Container<T> {
     #[serde(
         default = "OneOrMany::default",
         skip_serializing_if = "none",
-        bound(deserialize = "T: Deserialize<'de>")
+        bound(deserialize = "T: Deserialize<'de> + super::FromText")
     )]
     pub command: OneOrMany<T>,
     /// Published ports, as `8080:80`.
     #[serde(
         default = "OneOrMany::default",
         skip_serializing_if = "none",
-        bound(deserialize = "T: Deserialize<'de>")
+        bound(deserialize = "T: Deserialize<'de> + super::FromText")
     )]
     pub ports: OneOrMany<T>,
     /// Mounted directories and volumes, as `/srv/data:/data:ro`.
     #[serde(
         default = "OneOrMany::default",
         skip_serializing_if = "none",
-        bound(deserialize = "T: Deserialize<'de>")
+        bound(deserialize = "T: Deserialize<'de> + super::FromText")
     )]
     pub volumes: OneOrMany<T>,
     /// Variables.
@@ -106,17 +106,18 @@ impl Container<String> {
         if self.image.is_none() {
             return Err(Error::invalid("container.image", format!("the container {name} needs an image")));
         }
-        let wanted = self.settings();
+        let variables = self.env.iter().map(|(name, value)| (variable(name), value.clone()));
+        let wanted: BTreeMap<String, String> = self.settings().into_iter().chain(variables).collect();
         let Some((running, made_from, settings)) = state.found else {
             let diff = wanted.iter().map(|(k, v)| format!("> {k} {v}")).collect();
             return Ok(Some(Change::new(format!("Create container {name}"), diff, self.create(power))));
         };
-        let mut diff = differences(&read(&settings), &wanted);
+        let mut diff = differences(&read(&settings, &state.variables), &wanted);
         if let Some(image) = state.image.filter(|i| *i != made_from) {
             diff.extend(pair("image id", &made_from, &image));
         }
         if !diff.is_empty() {
-            let script = format!("engine rm -f {word} || return\n{} || return", self.create(power));
+            let script = format!("engine rm -f {word} || return\n{}", self.create(power));
             return Ok(Some(Change::new(format!("Replace container {name}"), diff, script)));
         }
         if running == (power == Power::Started) {
@@ -128,43 +129,69 @@ impl Container<String> {
         Ok(Some(Change::new(format!("{title} container {name}"), diff, format!("engine {verb} {word}"))))
     }
 
-    /// What it is made with, by name; power is not part of it.
+    /// What it is made with, by name; power and the values of variables are no part of it.
     fn settings(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::from([("image".to_owned(), self.image().to_owned())]);
         let lists = [("command", &self.command), ("port", &self.ports), ("volume", &self.volumes)];
         for (what, list) in lists.iter().filter(|(_, l)| !l.0.is_empty()) {
             settings.insert((*what).to_owned(), list.0.join(" "));
         }
-        settings.extend(self.env.iter().map(|(k, v)| (format!("variable {k}"), v.clone())));
         for (what, value) in [("network", &self.network), ("restart", &self.restart)] {
             settings.extend(value.iter().map(|v| (what.to_owned(), v.clone())));
         }
         settings
     }
 
+    /// The lines that make it. Its label names its variables, but their values, which may be secret, are in no argument:
+    /// they come on standard input, and those of several lines from the environment.
     fn create(&self, power: Power) -> String {
+        let mut label = self.settings();
+        if !self.env.is_empty() {
+            let names: Vec<&str> = self.env.keys().map(String::as_str).collect();
+            label.insert(VARIABLES.to_owned(), names.join(" "));
+        }
+        let label = STANDARD.encode(serde_json::to_string(&label).unwrap_or_default());
         let verb = if power == Power::Started { "run -d" } else { "create" };
-        let settings = STANDARD.encode(serde_json::to_string(&self.settings()).unwrap_or_default());
-        let mut script =
-            format!("engine {verb} --name {} --label hostler.settings={settings}", quote(&self.name));
-        let mut flag = |flag: &str, value: &dyn Display| {
-            let _ = write!(script, " {flag} {}", quote(&value.to_string()));
+        let (mut script, mut lines) = (String::from("(\n"), String::new());
+        let mut call =
+            format!("contained {verb} --name {} --label hostler.settings={label}", quote(&self.name));
+        let mut flag = |flag: &str, value: &str| {
+            let _ = write!(call, " {flag} {}", quote(value));
         };
+        for (name, value) in &self.env {
+            if value.contains('\n') {
+                let _ = writeln!(script, "export {name}={}", quote(value));
+                flag("-e", name);
+            } else {
+                let _ = writeln!(lines, "{name}={value}");
+            }
+        }
         self.ports.0.iter().for_each(|p| flag("-p", p));
         self.volumes.0.iter().for_each(|v| flag("-v", v));
-        self.env.iter().for_each(|(k, v)| flag("-e", &format_args!("{k}={v}")));
         self.network.iter().for_each(|n| flag("--network", n));
         self.restart.iter().for_each(|r| flag("--restart", r));
         let words = std::iter::once(self.image()).chain(self.command.0.iter().map(String::as_str));
         let words: Vec<String> = words.map(quote).collect();
-        format!("{script} -- {}", words.join(" "))
+        // Each of the lines has a `=`.
+        let _ = write!(script, "{call} -- {} <<'-'\n{lines}-\n) || return", words.join(" "));
+        script
     }
 }
 
-/// The settings that a container was made with, from its label.
-fn read(label: &str) -> BTreeMap<String, String> {
+/// How a variable is called in differences.
+fn variable(name: &str) -> String {
+    format!("variable {name}")
+}
+
+/// The settings that a container was made with, from its label, and what its variables are now.
+fn read(label: &str, variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let json = STANDARD.decode(label).ok().and_then(|b| serde_json::from_slice::<Value>(&b).ok());
-    json.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default()
+    let known = json.and_then(|v| serde_json::from_value(v).ok());
+    let mut known: BTreeMap<String, String> = known.unwrap_or_default();
+    let names = known.remove(VARIABLES).unwrap_or_default();
+    let now = names.split(' ').filter_map(|name| Some((variable(name), variables.get(name)?.clone())));
+    known.extend(now);
+    known
 }
 
 fn differences(has: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> Vec<String> {

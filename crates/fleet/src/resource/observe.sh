@@ -45,8 +45,11 @@ packages() {
       installed=$(dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null |
         sed -n 's/^installed //p') ;;
     dnf)
-      installed=$(for name do rpm -q --qf "$name %{VERSION}-%{RELEASE}\\n" -- "$name" 2>/dev/null |
-        grep -v 'is not installed$'; done) ;;
+      rpm=$(rpm --eval %_dbpath)
+      [ ! -d "$rpm" ] || installed=$(aside sh -c 'for name do
+        rpm -q --qf "$name %|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n" -- "$name" 2>/dev/null |
+          grep -v "is not installed$"
+        done' sh "$@") ;;
     apk)
       installed=$(for name do
         version=$(apk info -e -v -- "$name" 2>/dev/null) && printf '%s %s\n' "$name" "${version#"$name"-}"
@@ -56,32 +59,89 @@ packages() {
   [ -z "$installed" ] || printf '%s\n' "$installed" | sed 's/^/package /'
 }
 
-# has NAME VERSION: whether it is installed, in this version if one is given.
-has() { case "$nl$installed$nl" in *"$nl$1 ${2:+$2$nl}"*) ;; *) return 1 ;; esac; }
+# aside WORD...: a program that sees all there is, and whose writes below /var and in the database of rpm nobody else sees
+# or keeps. dnf and rpm write there whatever they are asked. Where there is no such view, the program runs as usual.
+aside() {
+  if over "$rpm" true 2>/dev/null; then over "$rpm" "$@"; else "$@"; fi
+}
 
-# foretell KEY install|remove NAME[=VERSION]...: what apt would do about those that are not as they should be. Even a
-# simulation would write caches and the log of its planner.
+# over DIRECTORY WORD...: a program that writes into memory instead of below /var and a directory.
+over() {
+  unshare -m sh -c '
+    mount -t tmpfs none /tmp || exit
+    for dir in /var "$(readlink -f "$1")"; do
+      case $dir in /var/*) continue ;; esac
+      new=/tmp/over-$(basename "$dir")
+      mkdir "$new" "$new-work" || exit
+      mount -t overlay -o "lowerdir=$dir,upperdir=$new,workdir=$new-work" none "$dir" || exit
+    done
+    shift
+    exec "$@"' sh "$@"
+}
+
+# has NAME VERSION: whether it is installed, in this version if one is given.
+has() {
+  case "$nl$installed$nl" in
+    *"$nl$1 ${2:+$2$nl}"*) ;;
+    *"$nl$1 ${2:+$2-}"*) [ "$manager" = dnf ] ;;
+    *) return 1 ;;
+  esac
+}
+
+# foretell KEY install|remove NAME[=VERSION]...: what apt or dnf would do about those that are not as they should be.
 foretell() {
-  [ "$manager" = apt-get ] || return 0
   key=$1 action=$2
   shift 2
   count=$#
   for name do
-    case $name in *=*) version=${name#*=} ;; *) version= ;; esac
-    if has "${name%%=*}" "$version"; then
-      [ "$action" = install ] || set -- "$@" "$name"
-    else
-      [ "$action" = remove ] || set -- "$@" "$name"
-    fi
+    version=
+    case $name in *=*) version=${name#*=} ;; esac
+    name=${name%%=*}
+    if has "$name" "$version"; then [ "$action" = remove ] || continue; else [ "$action" = install ] || continue; fi
+    case $manager in dnf) version=${version:+-$version} ;; *) version=${version:+=$version} ;; esac
+    set -- "$@" "$name$version"
   done
   shift "$count"
   [ $# -gt 0 ] || return 0
+  case $manager in
+    apt-get) simulated "$@" ;;
+    dnf) rehearsed "$@" ;;
+  esac
+}
+
+# simulated NAME...: by apt. Even a simulation would write caches and the log of its planner.
+simulated() {
   if said=$(LC_ALL=C apt-get -s -q -y -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
       -o Dir::Log::Planner=/dev/null "$action" -- "$@" 2>&1); then
     printf '%s\n' "$said" | sed -n "s/^\\(Inst\\|Remv\\) /would $key &/p"
   else
     printf 'cannot %s %s\n' "$key" "$(printf %s "$said" | encoded)"
   fi
+}
+
+# rehearsed NAME...: by dnf, from what it knows already, in the words of apt. It has no simulation: it is answered no.
+rehearsed() {
+  over "$rpm" true 2>/dev/null || return 0
+  said=$(LC_ALL=C over "$rpm" dnf -C --assumeno "$action" -- "$@" 2>&1 </dev/null)
+  case $said in
+    *"${nl}Transaction Summary"*)
+      printf '%s\n' "$said" | awk -v key="$key" '
+        /^Transaction Summary/ { exit }
+        /^[A-Z].*:$/ {
+          does = ""
+          if ($1 ~ /^(Inst|Upgr|Downgr|Reinst)/) does = "Inst"
+          if ($1 ~ /^Remov/) does = "Remv"
+        }
+        !/^ / || does == "" || $1 == "replacing" { next }
+        NF == 1 { name = $1; next } # a long name has a line of its own
+        {
+          if (name == "") { name = $1; version = $3 } else version = $2
+          printf(does == "Inst" ? "would %s Inst %s (%s\n" : "would %s Remv %s [%s]\n", key, name, version)
+          name = ""
+        }' ;;
+    *"Nothing to do"*) ;;
+    *) printf 'cannot %s %s\n' "$key" "$(printf %s "$said" | encoded)" ;;
+  esac
 }
 
 # services NAME...: what the supervisor says of them, in systemd's words.
@@ -132,7 +192,7 @@ checkout() {
   fi
 }
 
-# container KEY NAME IMAGE: whether it runs, from which image and with which settings.
+# container KEY NAME IMAGE: whether it runs, from which image, with which settings and variables.
 container() {
   engine=
   for tool in docker podman; do
@@ -140,9 +200,10 @@ container() {
   done
   [ -n "$engine" ] || { printf 'missing docker\n'; return; }
   image=$("$engine" image inspect -f '{{.Id}}' -- "$3" 2>/dev/null)
-  state=$("$engine" container inspect \
-    -f '{{.State.Running}} {{.Image}} {{index .Config.Labels "hostler.settings"}}' -- "$2" 2>/dev/null)
-  printf 'container %s %s %s\n' "$1" "${image:--}" "$state"
+  state=$("$engine" container inspect -f '{{json .Config.Env}}
+{{.State.Running}} {{.Image}} {{index .Config.Labels "hostler.settings"}}' -- "$2" 2>/dev/null)
+  printf 'container %s %s %s\n' "$1" "${image:--}" "${state#*"$nl"}"
+  [ -z "$state" ] || printf 'variables %s %s\n' "$1" "$(printf %s "${state%%"$nl"*}" | encoded)"
 }
 
 # pending NAME...: handlers that an earlier deployment owes.

@@ -10,7 +10,7 @@ use ssh::quote;
 #[serde(deny_unknown_fields)]
 pub struct Package<T> {
     /// Their names.
-    #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+    #[serde(bound(deserialize = "T: Deserialize<'de> + super::FromText"))]
     pub name: OneOrMany<T>,
     /// The version that it must have, as the package manager writes it; only for a single name.
     #[serde(default = "Option::default")]
@@ -80,7 +80,9 @@ impl Package<String> {
 
     fn holds(&self, world: &World, name: &str) -> bool {
         match (self.state, world.packages.get(name), &self.version) {
-            (Presence::Present, Some(has), Some(wanted)) => has == wanted,
+            (Presence::Present, Some(has), Some(wanted)) => {
+                has == wanted || (world.manager == "dnf" && is_rpm_version(has, wanted))
+            }
             (Presence::Present, has, _) => has.is_some(),
             (Presence::Absent, has, _) => has.is_none(),
         }
@@ -111,6 +113,14 @@ impl Package<String> {
     }
 }
 
+/// Whether a version of rpm, `[EPOCH:]VERSION-RELEASE`, is one that may be written without its epoch and its release.
+fn is_rpm_version(has: &str, wanted: &str) -> bool {
+    let plain = has.split_once(':').map_or(has, |(_, rest)| rest);
+    let is =
+        |has: &str| has.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    is(has) || is(plain)
+}
+
 /// `Inst NAME [OLD] (NEW ...)` and `Remv NAME [OLD]`, as `apt-get -s` prints them.
 fn apt_line(line: &str) -> Option<String> {
     let mut words = line.split(' ');
@@ -135,7 +145,13 @@ fn list(names: &[&String]) -> String {
 /// What a tool says last is why it failed.
 fn last_words(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    lines.iter().rev().find(|l| l.starts_with("E:")).or(lines.last()).map_or("", |l| l).to_owned()
+    lines
+        .iter()
+        .rev()
+        .find(|l| l.starts_with("E:") || l.starts_with("Error:"))
+        .or(lines.last())
+        .map_or("", |l| l)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -149,6 +165,16 @@ mod tests {
         assert_eq!(apt_line("Inst jq (1.6-2.1 Debian)").unwrap(), "> package jq 1.6-2.1");
         assert_eq!(apt_line("Remv jq [1.6-2.1]").unwrap(), "< package jq 1.6-2.1");
         assert_eq!(apt_line("Conf jq (1.6)"), None);
+    }
+
+    #[test]
+    fn rpm_versions_may_be_written_short() {
+        for wanted in ["1:2.3-4", "2.3-4", "2.3"] {
+            assert!(is_rpm_version("1:2.3-4", wanted), "{wanted}");
+        }
+        for wanted in ["2.3-5", "2", "2.", "3-4"] {
+            assert!(!is_rpm_version("1:2.3-4", wanted), "{wanted}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a supervisor (systemd or OpenRC) keeps running, and units of systemd.
 
-use super::{Change, File, Look, World, change::pair};
+use super::{Change, File, Look, World, change::pair, world::Load};
 use base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use ssh::quote;
@@ -39,7 +39,12 @@ impl Supervised<String> {
     pub fn plan(&self, world: &mut World) -> Result<Option<Change>> {
         supervisor(world)?;
         let has = world.services.get(&self.name).cloned().unwrap_or_default();
-        if !has.loaded && !world.loose {
+        let starts = self.enabled == Some(true) || self.state == Some(Power::Started);
+        if has.load == Load::Masked && starts {
+            return Err(Error::conflict(format!("the service {} is masked", self.name))
+                .hint(format!("allow it on the node: systemctl unmask {}", self.name)));
+        }
+        if has.load == Load::Missing && !world.loose && !self.is_brought(world) {
             return Err(Error::not_found(format!("{} knows no service '{}'", world.supervisor, self.name))
                 .hint("check the name, or add a step before this one that installs it"));
         }
@@ -64,10 +69,21 @@ impl Supervised<String> {
             change.push(Change::new(title, diff, format!("supervised {verb} {word}")));
         }
         let state = world.services.entry(name.clone()).or_default();
-        state.loaded = true;
+        state.load = Load::Loaded;
         state.enabled = self.enabled.or(has.enabled);
         state.active = self.state.map_or(has.active, |s| s == Power::Started);
         Ok(change.some())
+    }
+
+    /// Whether an earlier step writes what defines it.
+    fn is_brought(&self, world: &World) -> bool {
+        let name = &self.name;
+        let path = match world.supervisor.as_str() {
+            "openrc" => format!("/etc/init.d/{name}"),
+            _ if name.contains('.') => format!("/etc/systemd/system/{name}"),
+            _ => format!("/etc/systemd/system/{name}.service"),
+        };
+        world.paths.contains_key(&path)
     }
 }
 
@@ -99,7 +115,7 @@ impl Unit {
             change.push(Change::new(title, Vec::new(), "supervised daemon-reload"));
         }
         let state = world.services.entry(self.service.name.clone()).or_default();
-        (state.loaded, state.stale) = (true, false);
+        (state.load, state.stale) = (Load::Loaded, false);
         change.push(self.service.plan(world)?.unwrap_or_default());
         Ok(change.some())
     }

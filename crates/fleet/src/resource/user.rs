@@ -23,7 +23,7 @@ pub struct User<T> {
     #[serde(default = "Option::default")]
     pub group: Option<T>,
     /// Other groups that it must be in. It may be in more.
-    #[serde(default = "Option::default", bound(deserialize = "T: Deserialize<'de>"))]
+    #[serde(default = "Option::default", bound(deserialize = "T: Deserialize<'de> + super::FromText"))]
     pub groups: Option<OneOrMany<T>>,
     /// Its comment, by convention the full name.
     #[serde(default = "Option::default")]

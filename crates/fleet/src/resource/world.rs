@@ -47,11 +47,23 @@ pub struct Seen {
     pub content: Option<Bytes>,
 }
 
+/// Whether a supervisor knows a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Load {
+    /// It does not.
+    #[default]
+    Missing,
+    /// It does.
+    Loaded,
+    /// It does, and somebody forbade that it starts.
+    Masked,
+}
+
 /// What the supervisor says of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceState {
     /// Whether the supervisor knows it.
-    pub loaded: bool,
+    pub load: Load,
     /// Whether it runs.
     pub active: bool,
     /// Whether it starts with the machine; `None` where that cannot be chosen.
@@ -97,6 +109,8 @@ pub struct ContainerState {
     pub image: Option<String>,
     /// Whether it runs, the image it was made from, and the settings that it was made with; `None` where there is none.
     pub found: Option<(bool, String, String)>,
+    /// The variables that it has, those of its image too.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// All that was seen.

@@ -331,7 +331,13 @@ fn user(spec: &TextOr<User<Text>>, r: &Renderer<'_>) -> Result<User<String>> {
 }
 
 fn container(spec: &Container<Text>, r: &Renderer<'_>) -> Result<Container<String>> {
-    let env = spec.env.iter().map(|(k, v)| Ok((k.clone(), r.text(v)?)));
+    let env = spec.env.iter().map(|(name, value)| {
+        let plain = !name.is_empty() && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
+        if plain && !name.starts_with(|first: char| first.is_ascii_digit()) {
+            return Ok((name.clone(), r.text(value)?));
+        }
+        Err(Error::invalid(r.place(value), format!("'{name}' is not the name of a variable")))
+    });
     Ok(Container {
         name: r.text(&spec.name)?,
         image: some(spec.image.as_ref(), r)?,

@@ -1,5 +1,6 @@
 //! Texts of a service file: templates with a place.
 
+use crate::resource::FromText;
 use base::{Code, Error, Result};
 use inventory::document;
 use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
@@ -25,6 +26,12 @@ impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<String>::deserialize(deserializer)?;
         Ok(Text { template: spanned.value, at: spanned.referenced })
+    }
+}
+
+impl FromText for Text {
+    fn from_text(text: String, at: Location) -> Self {
+        Text::new(text, at)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the facts that `observe.sh` prints.
 
-use super::{Account, ContainerState, Kind, Seen, ServiceState, Tree, World};
+use super::{Account, ContainerState, Kind, Load, Seen, ServiceState, Tree, World};
 use base::{Error, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -57,6 +57,7 @@ impl World {
             "user" => self.user_seen(rest)?,
             "checkout" => self.checkout_seen(rest)?,
             "container" => self.container_seen(rest)?,
+            "variables" => self.variables_seen(rest)?,
             _ => return None,
         }
         Some(())
@@ -100,7 +101,13 @@ impl World {
         let mut file = "";
         for (key, value) in words.filter_map(|w| w.split_once('=')) {
             match key {
-                "LoadState" => state.loaded = value == "loaded" || value == "masked",
+                "LoadState" => {
+                    state.load = match value {
+                        "loaded" => Load::Loaded,
+                        "masked" => Load::Masked,
+                        _ => Load::Missing,
+                    }
+                }
                 "ActiveState" => state.active = matches!(value, "active" | "activating" | "reloading"),
                 "NeedDaemonReload" => state.stale = value == "yes",
                 "UnitFileState" => file = value,
@@ -148,7 +155,17 @@ impl World {
             let made_from = words.next().unwrap_or_default().to_owned();
             (running == "true", made_from, words.next().unwrap_or_default().to_owned())
         });
-        self.containers.insert(key, ContainerState { image, found });
+        self.containers.insert(key, ContainerState { image, found, ..ContainerState::default() });
+        Some(())
+    }
+
+    /// A list of `NAME=VALUE` in JSON; `null` where there are none.
+    fn variables_seen(&mut self, rest: &str) -> Option<()> {
+        let (key, list) = rest.split_once(' ')?;
+        let list: Option<Vec<String>> = serde_json::from_str(&decoded(list)?).ok()?;
+        let pairs = list.iter().flatten().filter_map(|variable| variable.split_once('='));
+        let container = self.containers.get_mut(&key.parse().ok()?)?;
+        container.variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Some(())
     }
 }
