@@ -89,6 +89,7 @@ sed -i 's/services: .tools./services: [others]/' inventory.yaml
 cd ..
 printf 'hostname\nid -un\n' >commands
 echo '{}' >secrets.json
+printf 'connection # a remark\nfiles\n' >tests_list
 echo 'yaml_inventory_platform path: %q(lab)' >hpc_config.rb
 hostler fleet import
 hostler fleet links bin

@@ -52,6 +52,7 @@ cat >tests/here.sh <<'END'
 END
 printf 'echo this node has none\nexit 77\n' >tests/never.sh
 echo 'test -e /root/answers' >lab/services/web/tests/answers.sh
+echo 'steps: [{file: {path: /root/answers, content: ""}}]' >lab/services/web/service.yaml
 set +e
 "#;
 
@@ -110,7 +111,7 @@ async fn e2e_nodes_are_tested() {
 
     // What is not as it should be is said, and nothing else fails.
     let failed = fleet.with_status("--all", 8, "failed").await;
-    assert_eq!(failed, ["web2 web/answers"]);
+    assert_eq!(failed, ["web2 divergence", "web2 web/answers"]);
     let expected = fleet.with_status("--all", 8, "failed_as_expected").await;
     assert_eq!(expected, ["gone connection", "web2 deploy_freshness"]);
     let passed = fleet.with_status("--node web1", 0, "passed").await;
@@ -125,6 +126,8 @@ async fn e2e_nodes_are_tested() {
         "disk_space",
         "orphan_files",
         "deploy_freshness",
+        "can_be_checked",
+        "divergence",
         "here",
         "own",
         "web/answers",

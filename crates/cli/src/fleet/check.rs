@@ -1,13 +1,14 @@
 //! `hostler check`: what a deployment would change.
 
 use super::{
-    deployment::{DeploymentArgs, Went},
+    deployment::{AgainArgs, DeploymentArgs, Went},
     sections, summary,
 };
 use crate::{
     Result,
     app::App,
     failure::{CHANGES, OK},
+    parse,
 };
 use base::Error;
 use clap::Args;
@@ -17,7 +18,7 @@ use fleet::{
     plan::{Document, VERSION},
 };
 use serde::Serialize;
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// Show what a deployment would change, and change nothing. Steps are compared with what is on the nodes; checks that are
 /// scripts are run, since only their author knows what they do.
@@ -32,6 +33,11 @@ pub struct Check {
     /// Write the plan into this file
     #[arg(long, value_name = "FILE")]
     write_plan: Option<PathBuf>,
+    /// How long the check of each node may take
+    #[arg(long, short = 't', value_name = "TIME", value_parser = parse::seconds)]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    again: AgainArgs,
     #[command(flatten)]
     args: DeploymentArgs,
 }
@@ -47,13 +53,15 @@ struct Answer<'a> {
 
 impl Check {
     /// The check that a deployment with `--why-run` is.
-    pub fn new(args: DeploymentArgs) -> Self {
-        Check { exit_code: false, write_plan: None, args }
+    pub fn new(timeout: Option<u64>, again: AgainArgs, args: DeploymentArgs) -> Self {
+        Check { exit_code: false, write_plan: None, timeout, again, args }
     }
 
     pub async fn run(self, app: &App) -> Result {
         let chosen = self.args.choose(app, None).await?;
-        let ready = chosen.prepare(true).await?;
+        let mut ready = chosen.prepare(true).await?;
+        ready.limit = self.timeout.map(Duration::from_secs);
+        self.again.tell(&mut ready);
         if chosen.idle() > 0 {
             app.printer.note(&format!("{} of the chosen nodes have no services", chosen.idle()));
         }

@@ -2,10 +2,10 @@
 
 use super::{
     check::{Check, document},
-    deployment::{self, Chosen, DeploymentArgs, Went},
+    deployment::{self, AgainArgs, Chosen, DeploymentArgs, Went},
     sections, summary,
 };
-use crate::{Failure, Result, app::App, terminal};
+use crate::{Failure, Result, app::App, parse, terminal};
 use base::{Code, Error};
 use clap::Args;
 use fleet::{
@@ -29,12 +29,17 @@ pub struct Deploy {
     /// Only show what would change, as `hostler check` does
     #[arg(long, short = 'W', conflicts_with = "plan")]
     why_run: bool,
+    /// How long the check of each node may take, with --why-run
+    #[arg(long, short = 't', value_name = "TIME", value_parser = parse::seconds, requires = "why_run")]
+    timeout: Option<u64>,
     /// Do exactly what this plan says (from `hostler check -o plan.json`), or nothing
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// How long to wait for a node that somebody else deploys, in seconds; 600 if nothing else is said
     #[arg(long, value_name = "SECONDS")]
     lock_timeout: Option<u64>,
+    #[command(flatten)]
+    again: AgainArgs,
     #[command(flatten)]
     args: DeploymentArgs,
 }
@@ -48,7 +53,7 @@ struct Answer<'a> {
 impl Deploy {
     pub async fn run(self, app: &App) -> Result {
         if self.why_run {
-            return Check::new(self.args).run(app).await;
+            return Check::new(self.timeout, self.again, self.args).run(app).await;
         }
         let plan = self.plan.as_deref().map(deployment::read_plan).transpose()?;
         let chosen = self.args.choose(app, plan.as_ref()).await?;
@@ -56,6 +61,7 @@ impl Deploy {
         if chosen.idle() > 0 {
             app.printer.note(&format!("{} of the chosen nodes have no services", chosen.idle()));
         }
+        self.again.tell(&mut ready);
         ready.settings.lock_timeout = self.lock_timeout.or(ready.settings.lock_timeout);
         let (interrupt, _listening) = DeploymentArgs::interrupt(app)?;
         if let Some(plan) = &plan {

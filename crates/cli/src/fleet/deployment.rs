@@ -63,6 +63,24 @@ pub struct DeploymentArgs {
     pub dir: FleetDir,
 }
 
+/// Failures that may go away by themselves.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct AgainArgs {
+    /// How often a node is done again after an error that `deploy.retry` of hostler.yaml declares, whatever it says there
+    #[arg(long, value_name = "N")]
+    retries_on_error: Option<u32>,
+}
+
+impl AgainArgs {
+    /// Lets what is prepared know.
+    pub fn tell(self, ready: &mut Ready) {
+        for prepared in ready.work.values_mut() {
+            prepared.again.times = self.retries_on_error;
+        }
+    }
+}
+
 /// A fleet with some of its nodes chosen.
 pub struct Chosen {
     dir: PathBuf,
@@ -150,6 +168,7 @@ impl DeploymentArgs {
             what,
             author,
             lock_timeout: Duration::from_secs(ready.settings.lock_timeout.unwrap_or(LOCK_TIMEOUT)),
+            limit: ready.limit,
             redactor: redactor.clone(),
             operator: Operator { ruby: Some(&chosen.ruby), ansible: Some(&playbooks) },
             journal: journal.as_ref(),
@@ -267,7 +286,7 @@ impl Chosen {
 }
 
 /// Who deploys: the user and the machine.
-fn author() -> String {
+pub fn author() -> String {
     let user = env::var("USER").or_else(|| env::var("LOGNAME")).unwrap_or_else(|| "somebody".into());
     format!("{user}@{}", rt::host::hostname())
 }

@@ -2,6 +2,7 @@
 
 mod carry;
 mod place;
+mod wanted;
 
 use super::directory;
 use crate::{Result, app::App, failure::OK};

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Make run, deploy, check-node, report and the others of Hybrid Platforms Conductor, as links to this program.
+/// Make run, deploy, check-node, report, test and the others of Hybrid Platforms Conductor, as links to this program.
 #[derive(Args, Debug)]
 pub struct Links {
     /// Where to make them, e.g. bin

@@ -16,7 +16,7 @@ use fleet::{
     log::{Entry, Repository},
 };
 use inventory::{GitChange, Selection, Selector};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// nodes, unless some are chosen.
 #[derive(Args, Debug)]
 pub struct NodesToDeploy {
-    /// As if it was this time, e.g. 2026-11-20T04:10:00Z
-    #[arg(long, value_name = "TIME")]
+    /// As if it was this time: 2026-11-20T04:10:00Z, or in UTC 2026-11-20 04:10:00
+    #[arg(long, value_name = "TIME", value_parser = time)]
     deployment_time: Option<Timestamp>,
     /// Whatever was deployed before
     #[arg(long)]
@@ -96,6 +96,12 @@ impl NodesToDeploy {
         chosen.retain(|node| open.contains(&node.name) || !bound.contains(&node.name));
         Ok(())
     }
+}
+
+/// A point in time; without a zone in UTC.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let in_utc = || text.parse::<DateTime>().and_then(|time| time.to_zoned(TimeZone::UTC));
+    text.parse().or_else(|e: jiff::Error| in_utc().map(|zoned| zoned.timestamp()).map_err(|_| e.to_string()))
 }
 
 /// The nodes that have to be deployed.

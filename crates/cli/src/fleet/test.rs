@@ -2,9 +2,11 @@
 
 use super::{
     bar::Bar,
+    deployment::author,
     directory::FleetDir,
     identity::BecomeArgs,
     limits::LimitArgs,
+    playbooks,
     secrets::{self, SecretsArgs},
     selection::SelectionArgs,
     signals,
@@ -20,11 +22,13 @@ use crate::{
 use base::Error;
 use clap::Args;
 use fleet::{
+    deploy::Operator,
     engine::{Blind, Interrupt, Observer},
     nodetest::{Chosen, Declared, Kind, Outcome, Report, Runner, Script, Status},
+    ruby::{Bridge, Known, Options},
 };
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// Test nodes and their platforms; all nodes, unless some are chosen.
 #[derive(Args, Debug)]
@@ -75,7 +79,8 @@ impl Test {
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
         let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
         inventory.complete(&mut nodes, &["host_ip"]).await?;
-        let declared: Declared = self.dir.file()?.section("tests")?;
+        let file = self.dir.file()?;
+        let declared: Declared = file.section("tests")?;
         let scripts = Script::find(&dir, &declared.scripts, &inventory).await?;
         if self.list {
             rows::list(app, &named(&scripts), None, "tests")?;
@@ -90,8 +95,11 @@ impl Test {
         let interrupt = Interrupt::new();
         let bar = app.printer.may_draw().then(|| Bar::new(app, "Run node tests", nodes.len()));
         let _signals = signals::listen(&app.printer, &interrupt)?;
+        let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
+        let playbooks = playbooks::Runner { app, ssh: &self.connect.ssh, identity: &identity };
         let runner = Runner {
             dir: &dir,
+            file: &file,
             inventory: &inventory,
             nodes: &nodes,
             declared: &declared,
@@ -100,6 +108,8 @@ impl Test {
             identity: &identity,
             secrets: &secrets,
             passwords,
+            operator: Operator { ruby: Some(&ruby), ansible: Some(&playbooks) },
+            author: &author(),
             limits: &self.limits.limits(),
             interrupt: &interrupt,
             observer: bar.as_ref().map_or(&Blind as &dyn Observer, |bar| &bar.tally),

@@ -129,7 +129,8 @@ impl Reader for Watched {
     }
 }
 
-fn client(host: Option<&str>) -> Command {
+/// A call of the client, for this engine.
+pub(crate) fn client(host: Option<&str>) -> Command {
     let mut docker = rt::process::command("docker");
     if let Some(host) = host {
         docker.arg("--host").arg(host);

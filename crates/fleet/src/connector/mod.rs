@@ -14,6 +14,7 @@ mod tests;
 
 pub use self::ssh::{Login, Ssh};
 pub use channel::{Channels, Event, Reader, Started, Writer};
+pub(crate) use docker::client as docker_client;
 pub use docker::{Container, Docker};
 pub use local::Local;
 pub use metadata::target;

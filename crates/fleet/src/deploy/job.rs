@@ -1,6 +1,6 @@
 //! Checks and deployments of many nodes: what the engine does on each.
 
-use super::{Mode, Operator, Report, Request, Voice, node};
+use super::{Again, Mode, Operator, Report, Request, Voice, node};
 use crate::{
     connector::Connectors,
     engine::{Failure, Job, Out, Status},
@@ -8,8 +8,11 @@ use crate::{
     plan::NodeDocument,
     run::Identity,
     service::Work,
+    session::Session,
+    shell::Stream,
 };
 use base::Error;
+use futures::future::{BoxFuture, FutureExt};
 use inventory::Node;
 use secrets::Redactor;
 use std::{collections::BTreeMap, time::Duration};
@@ -28,6 +31,8 @@ pub struct Prepared {
     pub state_dir: Option<String>,
     /// Where it keeps its logs, if not at the usual place.
     pub log_dir: Option<String>,
+    /// When it is done again after a failure.
+    pub again: Again,
     /// The plan that must still hold.
     pub expected: Option<NodeDocument>,
 }
@@ -57,6 +62,8 @@ pub struct Deployment<'a> {
     pub author: String,
     /// How long to wait for a node that is being deployed.
     pub lock_timeout: Duration,
+    /// How long a node may take, from its connection on.
+    pub limit: Option<Duration>,
     /// What no output may show.
     pub redactor: Redactor,
     /// Who runs what does not run on the nodes.
@@ -74,7 +81,11 @@ impl Job for Deployment<'_> {
         let Some(prepared) = self.nodes.get(&node.name) else {
             return Err(Failure::midway(Error::internal("this node was not prepared")));
         };
-        let result = self.node(node, prepared, &mut out).await;
+        let going = self.node(node, prepared, &mut out).boxed();
+        let result = match self.limit {
+            Some(limit) => self.within(limit, going).await,
+            None => going.await,
+        };
         // One that could not be reached may be tried again: those after it wait for that.
         let again = result.as_ref().is_err_and(|f| f.untouched && f.status == Status::Unreachable);
         if let Some(end) = self.ends.get(&node.name) {
@@ -106,15 +117,49 @@ impl Deployment<'_> {
             operator: self.operator,
             journal: self.journal,
         };
-        let services = prepared.work.services.iter().map(|s| s.name.clone()).collect();
-        let verb = if self.what == What::Deploy { "Deploy" } else { "Check" };
-        let mut voice = Voice::new(out, &self.redactor, &node.name, verb, services);
-        // Before the history is told: it is a file.
-        let result = node::run(request, session, &mut voice).await.map_err(|f| f.redacted(&self.redactor));
+        let result = self.attempts(request, &prepared.again, &session, out).await;
         if let Some(journal) = self.journal {
             journal.node(&node.name, &result);
         }
         result
+    }
+
+    /// Does it, and again where it failed as it may. Each time it begins at the start: what was done is as it should be.
+    async fn attempts(
+        &self,
+        request: Request<'_>,
+        again: &Again,
+        session: &Session,
+        out: &mut Out<'_>,
+    ) -> Result<Report, Failure> {
+        let services: Vec<String> = request.work.services.iter().map(|s| s.name.clone()).collect();
+        let verb = if self.what == What::Deploy { "Deploy" } else { "Check" };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut voice = Voice::new(out, &self.redactor, &request.node.name, verb, services.clone());
+            // Before the history is told: it is a file.
+            let result = node::run(request, session.clone(), &mut voice).await;
+            let failure = match result.map_err(|f| f.redacted(&self.redactor)) {
+                Err(failure) if failure.status == Status::Failed && !failure.untouched => failure,
+                other => return other,
+            };
+            let (stdout, stderr) = (voice.kept(Stream::Stdout), voice.kept(Stream::Stderr));
+            let Some(pause) = again.pause(attempts, &stdout, &stderr) else { return Err(failure) };
+            voice.line(&format!("{} failed and is tried again: {}", request.node.name, failure.error)).await;
+            rt::clock::sleep(pause).await;
+        }
+    }
+
+    async fn within(
+        &self,
+        limit: Duration,
+        going: BoxFuture<'_, Result<Report, Failure>>,
+    ) -> Result<Report, Failure> {
+        let what = if self.what == What::Deploy { "the deployment" } else { "the check" };
+        rt::clock::timeout(limit, what, going).await.unwrap_or_else(|error| {
+            Err(Failure { status: Status::Timeout, code: None, error, untouched: false })
+        })
     }
 
     /// Waits for nodes that come before. The engine begins nodes in their order, so each of them was begun.

@@ -1,5 +1,6 @@
 //! Checks and deployments.
 
+mod again;
 mod carry_out;
 mod in_ruby;
 mod job;
@@ -13,6 +14,7 @@ mod settings;
 mod turn;
 mod voice;
 
+pub use again::{Again, RetryRule};
 pub use job::{Deployment, Prepared, What};
 pub use last::LastLogs;
 pub use node::{Mode, Playbook, Report, Request, run};

@@ -1,6 +1,6 @@
 //! From a fleet directory to what is done on each node. Nothing is reached for it.
 
-use super::{Policies, Prepared, Section, repository};
+use super::{Policies, Prepared, Section, again, repository};
 use crate::{
     log::Repository,
     service::{Catalog, Origin, Read, Renderer, Shared, Source, Text, environment, order},
@@ -13,6 +13,7 @@ use serde_saphyr::Location;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    time::Duration,
 };
 
 /// What preparing takes.
@@ -37,6 +38,8 @@ pub struct Ready {
     pub work: BTreeMap<String, Prepared>,
     /// The section `deploy` of `hostler.yaml`.
     pub settings: Section,
+    /// How long each node may take.
+    pub limit: Option<Duration>,
 }
 
 impl Fleet<'_> {
@@ -52,6 +55,7 @@ impl Fleet<'_> {
         let known = looked_up.as_ref().unwrap_or(self.inventory);
         let shared = Shared::new(known, Value::from(Serde(self.secrets.expose_secrets())));
         let (mut origins, mut read) = (Origins::default(), Read::default());
+        let mut again = again::of_all(&ready.settings.retry, self.inventory).await?;
         for node in nodes.iter().filter(|n| !n.services.is_empty()) {
             let of_node = |e: Error| match e.cause {
                 None => e.because(format!("for the node {}", node.name)),
@@ -62,7 +66,8 @@ impl Fleet<'_> {
             read.note(&mut work, node, self.inventory)?;
             let [state_dir, log_dir] = self.places(&ready.settings, context)?;
             let repositories = origins.of(&catalog, node).await?;
-            let prepared = Prepared { work, repositories, state_dir, log_dir, ..Prepared::default() };
+            let again = again.remove(&node.name).unwrap_or_default();
+            let prepared = Prepared { work, repositories, state_dir, log_dir, again, ..Prepared::default() };
             ready.work.insert(node.name.clone(), prepared);
         }
         if !check {

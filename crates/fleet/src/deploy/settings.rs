@@ -1,5 +1,6 @@
 //! How a fleet is deployed: the section `deploy` of `hostler.yaml`.
 
+use super::RetryRule;
 use crate::service::Text;
 use serde::Deserialize;
 
@@ -13,4 +14,6 @@ pub struct Section {
     pub state_dir: Option<Text>,
     /// How long to wait for another deployment of a node, in seconds.
     pub lock_timeout: Option<u64>,
+    /// Failures after which a node is done again.
+    pub retry: Vec<RetryRule>,
 }

@@ -21,17 +21,7 @@ pub async fn newest(
     dir: Option<&str>,
     whole: bool,
 ) -> Result<Option<Entry>> {
-    let dir = dir.map_or_else(|| "''".into(), crate::resource::word);
-    let show = if whole { "cat --" } else { "sed '/^===== STDOUT =====$/q' --" };
-    let script = format!(
-        "logs={dir}\n\
-         if [ -z \"$logs\" ] && [ \"$(id -u)\" = 0 ]; then logs=/var/log/deployments; fi\n\
-         : \"${{logs:=$HOME/.local/state/hostler/deployments}}\"\n\
-         [ -d \"$logs\" ] || exit 0\n\
-         cd -- \"$logs\" || exit\n\
-         newest=$(ls -t | head -n 1)\n\
-         [ -z \"$newest\" ] || {show} \"$newest\"\n"
-    );
+    let script = script(dir, whole);
     let command = Command { script, r#become: user, timeout: Some(PATIENCE), ..Command::default() };
     let text = session.output(command, MOST).await?.success("reading its log")?;
     let text = String::from_utf8_lossy(&text);
@@ -41,4 +31,19 @@ pub async fn newest(
     Entry::parse(&text)
         .map(Some)
         .ok_or_else(|| Error::internal("its newest log is not one that is understood"))
+}
+
+/// Shows the newest log, without the outputs unless they are wanted; nothing where there is none.
+pub fn script(dir: Option<&str>, whole: bool) -> String {
+    let dir = dir.map_or_else(|| "''".into(), crate::resource::word);
+    let show = if whole { "cat --" } else { "sed '/^===== STDOUT =====$/q' --" };
+    format!(
+        "logs={dir}\n\
+         if [ -z \"$logs\" ] && [ \"$(id -u)\" = 0 ]; then logs=/var/log/deployments; fi\n\
+         : \"${{logs:=$HOME/.local/state/hostler/deployments}}\"\n\
+         [ -d \"$logs\" ] || exit 0\n\
+         cd -- \"$logs\" || exit\n\
+         newest=$(ls -t | head -n 1)\n\
+         [ -z \"$newest\" ] || {show} \"$newest\"\n"
+    )
 }

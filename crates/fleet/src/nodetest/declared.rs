@@ -15,6 +15,36 @@ pub struct Declared {
     pub scripts: Vec<ScriptRule>,
     /// Tests that are known to fail.
     pub expected_failures: Vec<ExpectedFailure>,
+    /// The throw-away containers that stand for nodes.
+    pub containers: Containers,
+}
+
+/// Throw-away containers: each stands for a node while its services are tried on it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Containers {
+    /// What they are made of, where no rule says otherwise.
+    pub image: Option<String>,
+    /// The engine, as in `DOCKER_HOST`; that of the Docker client.
+    pub docker_host: Option<String>,
+    /// More flags of `docker run`.
+    pub options: Vec<String>,
+    /// Directories in which a second deployment may change files.
+    pub ignore_changes: Vec<String>,
+    /// How long the start, and then all deployments, may take, in seconds.
+    pub timeout: u64,
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Containers {
+            image: None,
+            docker_host: None,
+            options: Vec::new(),
+            ignore_changes: Vec::new(),
+            timeout: 600,
+        }
+    }
 }
 
 /// Which nodes something is for: selectors, none of them for all nodes.
@@ -50,6 +80,8 @@ pub struct Rule {
     pub disk: Option<Disk>,
     /// How long ago the last deployment may be, in days.
     pub deployed_within: Option<u16>,
+    /// The image of the containers that stand for them.
+    pub image: Option<String>,
 }
 
 /// A mount. What is not given does not matter.

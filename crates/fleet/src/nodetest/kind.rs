@@ -26,6 +26,14 @@ pub enum Kind {
     OrphanFiles,
     /// The last deployment is not too long ago, and went well.
     DeployFreshness,
+    /// A check of the node runs through.
+    CanBeChecked,
+    /// A check finds nothing that a deployment would change.
+    Divergence,
+    /// A deployment on a fresh container goes well.
+    DeployFromScratch,
+    /// A second deployment there changes nothing.
+    Idempotence,
     /// The history of a platform's repository is a line.
     LinearHistory,
     /// No two nodes have the same address.
@@ -33,8 +41,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Those that a check answers.
+    pub(super) const BY_CHECK: [Kind; 2] = [Kind::CanBeChecked, Kind::Divergence];
+    /// Those that need a container, in the order in which they come to pass.
+    pub(super) const ON_CONTAINER: [Kind; 2] = [Kind::DeployFromScratch, Kind::Idempotence];
+
     /// All of them, in the order in which results are shown.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Connection,
         Kind::Hostname,
         Kind::Ip,
@@ -45,6 +58,10 @@ impl Kind {
         Kind::DiskSpace,
         Kind::OrphanFiles,
         Kind::DeployFreshness,
+        Kind::CanBeChecked,
+        Kind::Divergence,
+        Kind::DeployFromScratch,
+        Kind::Idempotence,
         Kind::LinearHistory,
         Kind::UniqueAddresses,
     ];
@@ -62,6 +79,10 @@ impl Kind {
             Kind::DiskSpace => "disk_space",
             Kind::OrphanFiles => "orphan_files",
             Kind::DeployFreshness => "deploy_freshness",
+            Kind::CanBeChecked => "can_be_checked",
+            Kind::Divergence => "divergence",
+            Kind::DeployFromScratch => "deploy_from_scratch",
+            Kind::Idempotence => "idempotence",
             Kind::LinearHistory => "linear_history",
             Kind::UniqueAddresses => "unique_addresses",
         }
@@ -80,6 +101,10 @@ impl Kind {
             Kind::DiskSpace => "no disk is fuller than disk.used_at_most percent",
             Kind::OrphanFiles => "every file belongs to a user and a group that exist",
             Kind::DeployFreshness => "the last deployment went well, at most deployed_within days ago",
+            Kind::CanBeChecked => "a check of the node runs through",
+            Kind::Divergence => "a check finds nothing that a deployment would change",
+            Kind::DeployFromScratch => "a deployment on a throw-away container goes well",
+            Kind::Idempotence => "a second deployment there changes nothing",
             Kind::LinearHistory => {
                 "the platform's repository had no merges that are not linear in six months"
             }
@@ -104,6 +129,7 @@ impl FromStr for Kind {
             "file_system" => "files",
             "linear_strategy" => "linear_history",
             "private_ips" => "unique_addresses",
+            "check_deploy_and_idempotence" => "idempotence",
             other => other,
         };
         let known = Kind::ALL.into_iter().find(|kind| kind.as_str() == name);

@@ -1,6 +1,6 @@
 //! The small questions of all tests of a node, as one script, and the answers taken apart again.
 
-use super::{Kind, outcome::Found, runner::Way};
+use super::{Kind, outcome::Found, way::Way};
 use crate::session::{Command, Ended};
 use base::Result;
 use std::{fmt::Write as _, time::Duration};

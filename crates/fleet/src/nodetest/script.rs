@@ -6,7 +6,7 @@
 use super::{
     declared::{On, ScriptRule, Where, a_minute},
     outcome::Found,
-    runner::Way,
+    way::Way,
 };
 use crate::session::{Command, Ended, Output};
 use base::{Error, Result};

@@ -21,6 +21,10 @@ pub struct Wanted {
     pub used_at_most: u8,
     /// In days.
     pub deployed_within: u16,
+    /// The image of the container that stands for it.
+    pub image: Option<String>,
+    /// Where it keeps its logs, if not at the usual place.
+    pub log_dir: Option<String>,
 }
 
 /// What must be there, and what must not.
@@ -58,6 +62,8 @@ impl Default for Wanted {
             ignore_orphans: BTreeSet::new(),
             used_at_most: USED_AT_MOST,
             deployed_within: DEPLOYED_WITHIN,
+            image: None,
+            log_dir: None,
         }
     }
 }
@@ -67,8 +73,9 @@ impl Default for Wanted {
 /// # Errors
 /// A rule is for nodes that do not exist, or two rules cannot both hold.
 pub async fn of_all(declared: &Declared, inventory: &Inventory) -> Result<BTreeMap<String, Wanted>> {
+    let usual = Wanted { image: declared.containers.image.clone(), ..Wanted::default() };
     let mut all: BTreeMap<String, Wanted> =
-        inventory.nodes.keys().map(|name| (name.clone(), Wanted::default())).collect();
+        inventory.nodes.keys().map(|name| (name.clone(), usual.clone())).collect();
     for rule in &declared.rules {
         for name in rule.r#for.names(inventory).await? {
             let Some(wanted) = all.get_mut(&name) else { continue };
@@ -81,6 +88,9 @@ pub async fn of_all(declared: &Declared, inventory: &Inventory) -> Result<BTreeM
                 wanted.used_at_most = disk.used_at_most;
             }
             wanted.deployed_within = rule.deployed_within.unwrap_or(wanted.deployed_within);
+            if rule.image.is_some() {
+                wanted.image.clone_from(&rule.image);
+            }
         }
     }
     for (name, wanted) in &all {

@@ -1,6 +1,6 @@
 //! From the lines of `hpc_config.rb` to the sections of `hostler.yaml`.
 
-use super::place;
+use super::{place, wanted::Wanted};
 use fleet::ruby::Statement;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +17,8 @@ pub struct Document {
     metadata_masters: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<Keepass>,
+    #[serde(flatten)]
+    wanted: Wanted,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,7 +71,7 @@ impl fmt::Display for Left {
 }
 
 /// What a line became: nothing is left of it, or this.
-type Verdict = Result<(), String>;
+pub type Verdict = Result<(), String>;
 
 /// Carries over what can be. Every line ends up in the document or in the list.
 pub fn carry(said: &[Statement], dir: &Path, home: Option<&Path>) -> (Document, Vec<Left>) {
@@ -95,7 +97,7 @@ impl Document {
             "send_logs_to" => only_default(statement, "remote_fs", "logs are kept on the node and here"),
             "read_secrets_from" => sources_of_secrets(statement),
             "secrets_from_keepass" => self.keepass(argument, dir, home),
-            word => Err(without(word).to_owned()),
+            word => self.wanted.add(statement).unwrap_or_else(|| Err(without(word).to_owned())),
         }
     }
 
@@ -177,7 +179,7 @@ impl Document {
 }
 
 /// The selectors of the nodes that a line is about.
-fn scope(statement: &Statement) -> Result<Vec<String>, String> {
+pub fn scope(statement: &Statement) -> Result<Vec<String>, String> {
     match &statement.nodes[..] {
         [] => Ok(vec!["all".into()]),
         [nodes] => Ok(nodes.clone()),
@@ -226,6 +228,9 @@ fn without(word: &str) -> &'static str {
         }
         "use_kpscript_from" => "databases are read without KeePass",
         "credentials_for" | "secrets_from_thycotic" => "name the source in the section `secrets`",
+        "ignore_idempotence_tasks" | "ignore_divergent_tasks" => {
+            "tasks have no names here; see `ignore_changes` and `expected_failures` of the section `tests`"
+        }
         "packaging_timeout" => "nothing is packaged, so nothing has to be waited for",
         "require" => "the library is not here; what it is for is listed where it is used",
         _ => "there is nothing like it yet",

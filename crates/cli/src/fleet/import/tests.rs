@@ -1,5 +1,9 @@
 use super::{carry, text};
-use fleet::ruby::Statement;
+use fleet::{
+    deploy::{Schedule, Section},
+    nodetest::Declared,
+    ruby::Statement,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -47,4 +51,38 @@ fn every_line_is_carried_or_listed() {
     ];
     let (document, left) = carry::carry(&said, Path::new("/fleet"), Some(Path::new("/home/me")));
     insta::assert_snapshot!(text(&document, &left).unwrap());
+}
+
+#[test]
+fn what_nodes_should_be_like_is_carried() {
+    let web: &[&[&str]] = &[&["service:web"]];
+    let said = [
+        about(web, 1, "check_opened_ports", &json!([22, [80, 443]])),
+        statement(2, "check_files_do_not_exist", &json!(["/root/x", "/tmp.*/"])),
+        statement(3, "check_files_do_exist", &json!([["/root/y"]])),
+        statement(4, "check_mounts_do_include", &json!([{"/dev/sda1": "/"}])),
+        statement(5, "check_mounts_do_not_include", &json!([{"(?-mix:nas)": "/mnt"}])),
+        about(web, 6, "expect_tests_to_fail", &json!([["connection", "spectre"], "old"])),
+        about(web, 7, "deployment_schedule", &json!([{"every": "day", "at": "04:00:00", "seconds": 3000}])),
+        statement(
+            8,
+            "deployment_schedule",
+            &json!([{"every": ["monday", "Sunday"], "at": "04:30", "seconds": 60}]),
+        ),
+        statement(9, "deployment_schedule", &json!([{"$code": "IceCube"}])),
+        about(web, 10, "retry_deploy_for_errors_on_stdout", &json!(["lost (again)", "/go+ne/"])),
+        statement(11, "retry_deploy_for_errors_on_stderr", &json!([["/(?<!x)y/"]])),
+        statement(12, "os_image", &json!(["debian", "/fleet/images/debian"])),
+        statement(13, "tests_provisioner", &json!(["docker"])),
+        statement(14, "tests_provisioner", &json!(["proxmox"])),
+        statement(15, "ignore_divergent_tasks", &json!([{"Install": "always"}])),
+    ];
+    let (document, left) = carry::carry(&said, Path::new("/fleet"), None);
+    let text = text(&document, &left).unwrap();
+    // It is read as it is meant.
+    let file: Value = serde_saphyr::from_str(&text).unwrap();
+    serde_json::from_value::<Declared>(file["tests"].clone()).unwrap();
+    serde_json::from_value::<Section>(file["deploy"].clone()).unwrap();
+    serde_json::from_value::<Vec<Schedule>>(file["schedules"].clone()).unwrap();
+    insta::assert_snapshot!(text);
 }

@@ -26,12 +26,19 @@ impl Given {
             Means::Flag(flag) => Ok(std::iter::once(flag.into()).chain(value()).collect()),
             Means::Words(words) => Ok(words.iter().map(Into::into).collect()),
             Means::Instead(_) => Ok(Vec::new()),
-            Means::NotYet(hint) => {
-                let message = format!("{} does not know --{} yet", tool.name, self.option.long);
-                Err(Error::new(Code::Invalid, message).hint(hint).into())
+            Means::Usual(usual, _) if value().is_some_and(|v| v == usual) => Ok(Vec::new()),
+            Means::Usual(_, hint) => {
+                let given = value().unwrap_or_default();
+                let what = format!("--{} {}", self.option.long, given.to_string_lossy());
+                Err(unknown_yet(tool, &what, hint))
             }
+            Means::NotYet(hint) => Err(unknown_yet(tool, &format!("--{}", self.option.long), hint)),
         }
     }
+}
+
+fn unknown_yet(tool: &Tool, what: &str, hint: &str) -> Failure {
+    Error::new(Code::Invalid, format!("{} does not know {what} yet", tool.name)).hint(hint).into()
 }
 
 /// Reads all arguments.

@@ -40,3 +40,14 @@ fn no_option_is_dropped_in_silence() {
         }
     }
 }
+
+#[test]
+fn what_is_usual_needs_no_word_of_ours() {
+    assert_eq!(meant("report", &["--format", "stdout"]).unwrap(), "report");
+    let other = meant("report", &["--format", "mediawiki"]).unwrap_err();
+    assert_eq!(other, "report does not know --format mediawiki yet");
+    assert_eq!(
+        meant("test", &["--report=stdout", "-t", "ports", "-r", "stdout"]).unwrap(),
+        "test --test ports"
+    );
+}

@@ -1,6 +1,6 @@
 //! The programs of Hybrid Platforms Conductor, their options, and what each is here.
 
-use Means::{Flag, Instead, NotYet, Words};
+use Means::{Flag, Instead, NotYet, Usual, Words};
 
 /// A program.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Means {
     Flag(&'static str),
     /// These words, whatever the value.
     Words(&'static [&'static str]),
+    /// Nothing for this value, which is what it is here; an error for others, with what to do.
+    Usual(&'static str, &'static str),
     /// Another command.
     Instead(&'static [&'static str]),
     /// An error, with what to do.
@@ -95,22 +97,54 @@ const RUN: &[Opt] = &[
 const DEPLOYER: &[Opt] = &[
     bare("parallel", Some('p'), Flag("--parallel")),
     bare("why-run", Some('W'), Flag("--why-run")),
-    with("timeout", Some('t'), NotYet("limits of time are said in service.yaml")),
-    with("retries-on-error", None, NotYet("say it in service.yaml: retry")),
+    with("timeout", Some('t'), Flag("--timeout")),
 ];
+
+const AGAIN: &[Opt] = &[with("retries-on-error", None, Flag("--retries-on-error"))];
 
 const SECRETS: &[Opt] = &[with("secrets", Some('e'), Flag("--secrets"))];
 
 const SHOW: &[Opt] = &[bare("show-commands", Some('s'), NotYet("see what a check says"))];
 
-const ONE_NODE: &[Opt] = &[with("node", Some('n'), Flag("--node"))];
+const ONE_NODE: &[Opt] =
+    &[with("node", Some('n'), Flag("--node")), with("timeout", Some('t'), Flag("--timeout"))];
 
 const ORDER: &[Opt] = &[with("sort-by", None, Flag("--sort-by"))];
 
 const REPORTS: &[Opt] = &[
     bare("show-commands", Some('s'), NotYet("a report runs no commands on nodes")),
-    with("locale", Some('c'), NotYet("reports are in English")),
-    with("format", Some('f'), NotYet("use hostler report -o json")),
+    with("locale", Some('c'), Usual("en", "reports are in English")),
+    with("format", Some('f'), Usual("stdout", "use hostler report -o json")),
+];
+
+const DUE: &[Opt] = &[
+    with("deployment-time", None, Flag("--deployment-time")),
+    bare("ignore-deployed-info", None, Flag("--ignore-deployed-info")),
+    bare("ignore-schedule", None, Flag("--ignore-schedule")),
+];
+
+/// Nobody is reached for a configuration: only what it says counts.
+const WRITTEN_SSH: &[Opt] = &[
+    with("ssh-gateway-user", Some('g'), NotYet("name the user in the SSH configuration that is used")),
+    bare("ssh-no-control-master", Some('j'), Words(&[])),
+    bare("ssh-no-host-key-checking", Some('q'), NotYet("write what should hold above what it prints")),
+    with("ssh-user", Some('u'), Flag("--ssh-user")),
+    bare("password", Some('w'), Words(&[])),
+    // It calls no program: a jump is made by the one that reads it.
+    with("ssh-exec", Some('x'), Words(&[])),
+    with("ssh-gateways-conf", Some('y'), NotYet("write gateways into the SSH configuration that is used")),
+    bare("show-commands", Some('s'), NotYet("a configuration runs no commands on nodes")),
+];
+
+const TESTS: &[Opt] = &[
+    with("tests-list", Some('i'), Flag("--tests-list")),
+    bare("skip-run", Some('k'), NotYet("tests look at the nodes as they are now")),
+    with("report", Some('r'), Usual("stdout", "use hostler test -o json, or --junit FILE")),
+    with("test", Some('t'), Flag("--test")),
+    with("max-threads-connections", None, Flag("--forks")),
+    with("max-threads-nodes", None, NotYet("one number counts for all: --max-threads-connections")),
+    with("max-threads-platforms", None, NotYet("one number counts for all: --max-threads-connections")),
+    with("retries-on-error", None, NotYet("a test looks once; what a script may try again it tries itself")),
 ];
 
 /// All programs that are made.
@@ -119,13 +153,20 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         name: "deploy",
         words: &["deploy"],
-        groups: &[MAIN, NODES, SELECTION, SHOW, THREADS, SSH, DEPLOYER, SECRETS],
+        groups: &[MAIN, NODES, SELECTION, SHOW, THREADS, SSH, DEPLOYER, AGAIN, SECRETS],
     },
-    Tool { name: "check-node", words: &["check"], groups: &[MAIN, ONE_NODE, SHOW, SSH, SECRETS] },
+    Tool { name: "check-node", words: &["check"], groups: &[MAIN, ONE_NODE, SHOW, SSH, AGAIN, SECRETS] },
     Tool {
         name: "last_deploys",
         words: &["last-deploys"],
         groups: &[MAIN, ORDER, NODES, SELECTION, SHOW, THREADS, SSH],
     },
+    Tool {
+        name: "nodes_to_deploy",
+        words: &["nodes-to-deploy", "-o", "name"],
+        groups: &[MAIN, DUE, NODES, SELECTION, SHOW, THREADS, SSH],
+    },
+    Tool { name: "ssh_config", words: &["ssh-config"], groups: &[MAIN, NODES, WRITTEN_SSH] },
+    Tool { name: "test", words: &["test"], groups: &[MAIN, NODES, SELECTION, SHOW, TESTS, SSH, SECRETS] },
     Tool { name: "report", words: &["report"], groups: &[MAIN, NODES, SELECTION, REPORTS] },
 ];

@@ -28,7 +28,8 @@ pub fn probe(kind: Kind, node: &Node, wanted: &Wanted) -> Option<Box<dyn Probe>>
         Kind::Files if !wanted.files.is_empty() => Some(Box::new(Files::new(&wanted.files))),
         Kind::DiskSpace => Some(Box::new(disks::Disks { used_at_most: wanted.used_at_most })),
         Kind::DeployFreshness if !node.services.is_empty() => {
-            Some(Box::new(freshness::Freshness { days: wanted.deployed_within, now: rt::clock::wall() }))
+            let (days, log_dir) = (wanted.deployed_within, wanted.log_dir.clone());
+            Some(Box::new(freshness::Freshness { days, now: rt::clock::wall(), log_dir }))
         }
         Kind::Ports if !wanted.ports.is_empty() && ports::address(node).is_none() => {
             Some(Box::new(listening::Listening(wanted.ports.clone())))
