@@ -96,7 +96,14 @@ impl Test {
         let bar = app.printer.may_draw().then(|| Bar::new(app, "Run node tests", nodes.len()));
         let _signals = signals::listen(&app.printer, &interrupt)?;
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
-        let playbooks = playbooks::Runner { app, ssh: &self.connect.ssh, identity: &identity };
+        let (password, ssh) = (login.password.clone(), &self.connect.ssh);
+        let playbooks = playbooks::Runner {
+            app,
+            ssh,
+            identity: &identity,
+            inventory: &inventory,
+            password: password.as_ref(),
+        };
         let runner = Runner {
             dir: &dir,
             file: &file,
