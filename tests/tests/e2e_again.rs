@@ -45,6 +45,13 @@ async fn e2e_only_declared_errors_are_tried_again() {
     let stale = fleet.run(&fresh).await;
     assert!(stale.code == 1 && stale.stdout.contains("the last deployment ended with"), "{stale:?}");
 
+    // A plan holds for one attempt, and what it says of the failure is that of the step.
+    fs::remove_file(home.join("tries")).unwrap();
+    fleet.run(&["check", "--node", "web1", "-o", "plan.json"]).await.ok();
+    let planned = fleet.run(&["deploy", "--plan", "plan.json", "--retries-on-error", "2"]).await.fails(1);
+    assert!(planned.contains("the line was lost"), "{planned}");
+    assert_eq!(tries(), "1\n");
+
     let file = fleet.file("hostler.yaml").unwrap().replace("was lost$", "gone");
     fs::write(fleet.path().join("hostler.yaml"), file).unwrap();
     deploy(&["--retries-on-error", "2"]).await.fails(1);

@@ -87,8 +87,9 @@ async fn unreachable(engine: &Engine, services: &[(&str, &str)], more: &str) -> 
     let host = engine.host();
     let containers =
         format!("{{image: '{BUSYBOX}', docker_host: '{host}', options: [--network=none]{more}}}");
+    let places = "deploy: {state_dir: ~/state, log_dir: ~/log}\n";
     let file = fleet.file("hostler.yaml").unwrap();
-    write(&fleet, "hostler.yaml", &format!("{file}tests:\n  containers: {containers}\n"));
+    write(&fleet, "hostler.yaml", &format!("{file}{places}tests:\n  containers: {containers}\n"));
     let mut inventory = String::new();
     for (name, text) in services {
         service(&fleet, name, text);
@@ -171,7 +172,7 @@ async fn e2e_no_container_is_left_however_a_trial_ends() {
     let endless = [("endless", "steps: [{name: wait, remote_bash: 'sleep 100000'}]\n")];
     let fleet = unreachable(&engine, &endless, ", timeout: 3").await;
     let found = test(&fleet, 1, &TRIALS).await;
-    assert!(found[0].contains("the trial on a container did not finish within 3 s"), "{found:?}");
+    assert!(found[0].contains("the deployment did not finish within 3 s"), "{found:?}");
     assert_eq!(containers(&engine).await, "");
 
     let file = fleet.file("hostler.yaml").unwrap();

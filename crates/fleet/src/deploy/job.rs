@@ -144,8 +144,11 @@ impl Deployment<'_> {
                 Err(failure) if failure.status == Status::Failed && !failure.untouched => failure,
                 other => return other,
             };
+            // A plan holds for one attempt: what that has done is not as it was when the plan was made.
+            let planned = matches!(request.mode, Mode::Deploy(Some(_)));
             let (stdout, stderr) = (voice.kept(Stream::Stdout), voice.kept(Stream::Stderr));
-            let Some(pause) = again.pause(attempts, &stdout, &stderr) else { return Err(failure) };
+            let pause = again.pause(attempts, &stdout, &stderr).filter(|_| !planned);
+            let Some(pause) = pause else { return Err(failure) };
             voice.line(&format!("{} failed and is tried again: {}", request.node.name, failure.error)).await;
             rt::clock::sleep(pause).await;
         }

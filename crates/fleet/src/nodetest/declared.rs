@@ -31,7 +31,7 @@ pub struct Containers {
     pub options: Vec<String>,
     /// Directories in which a second deployment may change files.
     pub ignore_changes: Vec<String>,
-    /// How long the start, and then all deployments, may take, in seconds.
+    /// How long the start and each deployment may take, in seconds.
     pub timeout: u64,
 }
 

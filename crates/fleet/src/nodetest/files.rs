@@ -1,10 +1,9 @@
 //! The files of a container, to see what a script has changed.
 
 use super::way::Way;
-use crate::session::Command;
+use crate::{resource::word, session::Command};
 use base::Result;
-use ssh::quote;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What is not of the system's files, or differs from one deployment to the next: logs of them, and their lock.
 const IGNORED: [&str; 10] = [
@@ -21,6 +20,8 @@ const IGNORED: [&str; 10] = [
 ];
 /// The most that the list may be long.
 const MOST: usize = 64 << 20;
+/// How long it may take to list them.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// How many changed files are named.
 const NAMED: usize = 10;
 
@@ -31,10 +32,9 @@ pub struct Files(BTreeSet<String>);
 ///
 /// # Errors
 /// They could not be listed.
-pub async fn all(way: &Way, ignored: impl Iterator<Item = String>) -> Result<Files> {
-    let ignored = IGNORED.map(ToOwned::to_owned).into_iter().chain(ignored);
-    let pruned: Vec<String> =
-        ignored.map(|dir| format!("-path {}", quote(dir.trim_end_matches('/')))).collect();
+pub async fn all(way: &Way, ignored: &[String]) -> Result<Files> {
+    let ignored = IGNORED.into_iter().chain(ignored.iter().map(|dir| dir.trim_end_matches('/')));
+    let pruned: Vec<String> = ignored.map(|dir| format!("-path {}", word(dir))).collect();
     // Two blanks before the path, as sha256sum has it. A file that goes away meanwhile is none.
     let script = format!(
         "for tool in find stat sha256sum; do\n\
@@ -45,7 +45,10 @@ pub async fn all(way: &Way, ignored: impl Iterator<Item = String>) -> Result<Fil
          list -type f -exec sha256sum\n:\n",
         pruned.join(" -o ")
     );
-    let listed = way.output(Command::sh(script), MOST).await?.success("the list of files")?;
+    let listed = way
+        .output(Command { timeout: Some(PATIENCE), ..Command::sh(script) }, MOST)
+        .await?
+        .success("the list of files")?;
     Ok(Files(String::from_utf8_lossy(&listed).lines().map(ToOwned::to_owned).collect()))
 }
 

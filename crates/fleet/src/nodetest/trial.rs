@@ -67,10 +67,9 @@ async fn on_container(tests: &NodeTests<'_>, node: &Node, image: &str, twice: bo
     let limit = Duration::from_secs(settings.timeout);
     let starting = ThrowAway::start(image, settings, node);
     let container = clock::timeout(limit, "the start of a container", starting).await??;
-    let deploying = deployments(tests, node, &container, twice);
-    let tried = clock::timeout(limit, "the trial on a container", deploying).await;
+    let tried = deployments(tests, node, &container, twice).await;
     let removed = container.end().await;
-    let second = tried??;
+    let second = tried?;
     removed.map(|()| second)
 }
 
@@ -87,29 +86,28 @@ async fn deployments(
     if !twice {
         return Ok(Found::Well);
     }
-    // What steps do not foretell shows in the files.
-    let ignored = || {
-        tests
-            .runner
-            .declared
-            .containers
-            .ignore_changes
-            .iter()
-            .cloned()
-            .chain(tests.rollout.places(&node.name))
-    };
-    let before = if first.code > 0 { Some(files::all(&way, ignored()).await?) } else { None };
-    let second = match deploy(tests, &stand_in, &way).await {
+    // Its own trouble is none of the first.
+    Ok(again(tests, &stand_in, &way, first.code > 0).await.unwrap_or_else(Found::from))
+}
+
+/// What a second deployment changes. What the scripts of the first did not foretell shows in the files.
+async fn again(tests: &NodeTests<'_>, stand_in: &Node, way: &Way, scripts: bool) -> Result<Found> {
+    let declared = &tests.runner.declared.containers.ignore_changes;
+    let ignored: Vec<String> = declared.iter().cloned().chain(tests.rollout.places(&stand_in.name)).collect();
+    let before = if scripts { Some(files::all(way, &ignored).await?) } else { None };
+    let second = match deploy(tests, stand_in, way).await {
         Ok(report) => report,
         Err(e) => return Ok(Found::wrong(format!("the second deployment did not go well: {e}"))),
     };
     let mut changes = rollout::changes(&second, "changed again");
     if let Some(before) = before.filter(|_| changes.is_empty()) {
-        changes.extend(before.changes(&files::all(&way, ignored()).await?));
+        changes.extend(before.changes(&files::all(way, &ignored).await?));
     }
     Ok(Found::of(changes))
 }
 
 async fn deploy(tests: &NodeTests<'_>, stand_in: &Node, way: &Way) -> Result<Report> {
-    tests.rollout.run(Mode::Deploy(None), stand_in, way).await.map_err(|failure| failure.error)
+    let limit = Duration::from_secs(tests.runner.declared.containers.timeout);
+    let deploying = tests.rollout.run(Mode::Deploy(None), stand_in, way);
+    clock::timeout(limit, "the deployment", deploying).await?.map_err(|failure| failure.error)
 }
