@@ -3,7 +3,7 @@
 
 #![allow(clippy::expect_used)] // what is not as it must be ends the test
 
-use e2e::{Cli, Shell, skip};
+use e2e::{Cli, Fleet, Shell, skip};
 use serde_json::Value;
 use std::{fs, path::Path};
 use testkit::hosts::{Network, missing};
@@ -66,6 +66,22 @@ async fn e2e_each_word_of_a_configuration_becomes_what_the_page_says() {
         if answer["document"].get("secrets").is_none() && !row.there.contains("web") {
             cli.run(&["report"]).await.ok();
         }
+    }
+}
+
+#[tokio::test]
+async fn e2e_each_test_has_the_names_that_the_page_says() {
+    let fleet = Fleet::start(0).await;
+    let listed = fleet.run(&["test", "--list", "-o", "name"]).await.ok();
+    for row in rows("## Tests") {
+        let named = fleet.run(&["test", "--test", &row.there]).await;
+        let Some(here) = row.here else {
+            assert!(row.remark.starts_with("not yet"), "{}", row.remark);
+            assert!(named.fails(5).contains("there is no test"), "{}", row.there);
+            continue;
+        };
+        named.ok();
+        assert!(listed.lines().any(|name| name == here), "{here}\n{listed}");
     }
 }
 
