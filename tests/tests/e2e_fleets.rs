@@ -284,3 +284,91 @@ async fn e2e_a_directory_uses_the_credentials_that_it_was_granted() {
     }
     assert!(read > 10, "only {read} files were looked at");
 }
+
+/// A playbook for the node, as a service of it.
+const PLAYBOOK: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: a mark\n      copy: {dest: \"~/played\", content: \"{{ word }}\\n\"}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_playbook_is_played_from_the_sandbox() {
+    const NAME: &str = "e2e_a_playbook_is_played_from_the_sandbox";
+    if !Registered::is_possible(NAME).await {
+        return;
+    }
+    let mut probe = rt::process::command("ansible-playbook");
+    if probe.arg("--version").status().await.is_err() {
+        return e2e::skip(NAME, "ansible-core is not installed");
+    }
+    let files = [
+        (
+            "hostler.yaml",
+            "platforms: [{name: estate, type: yaml, path: .}]\nassign: [{nodes: [node], services: [play]}]\n",
+        ),
+        ("services/play/service.yaml", "steps: [{ansible: {playbook: site.yml, vars: {word: hello}}}]\n"),
+        ("services/play/site.yml", PLAYBOOK),
+    ];
+    let scene = Registered::start(&files, &[]).await;
+    let cli = scene.cluster.cli();
+    let checked = cli.run(&["fleet", "check", "estate", "--", "--node", "node"]).await;
+    assert!(checked.code == 0 && checked.stdout.contains("+hello"), "{checked:?}");
+    let deployed = cli.run(&["fleet", "deploy", "estate", "--", "--node", "node"]).await;
+    assert_eq!(deployed.code, 0, "{deployed:?}");
+    assert_eq!(fs::read_to_string(scene.node.home().join("played")).unwrap(), "hello\n");
+    let list = scene.get("/v1/projects/default/operations").await;
+    let is_deploy = |o: &&Value| o["spec"]["kind"] == "fleet-deploy";
+    let operation = list["items"].as_array().unwrap().iter().find(is_deploy).unwrap();
+    let task = &operation["status"]["result"]["report"]["items"][0]["playbooks"][0]["tasks"][0];
+    assert_eq!((&task["name"], &task["status"]), (&json!("a mark"), &json!("changed")), "{operation}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_silent_connection_holds_up_no_other() {
+    const NAME: &str = "e2e_a_silent_connection_holds_up_no_other";
+    if !Registered::is_possible(NAME).await {
+        return;
+    }
+    let scene = Registered::start(&[], &[]).await;
+    let cli = scene.cluster.cli();
+    // It speaks in the middle of the verb's own words, beside connections that say nothing.
+    let speak = "import socket, time\n\
+                 def connect():\n    s = socket.socket(socket.AF_UNIX); s.connect('/run/hostler/events.sock'); return s\n\
+                 silent = [connect() for _ in range(3)]\n\
+                 connect().sendall(b'{\"event\": \"queued\", \"node\": \"ghost\"}\\n')\n\
+                 time.sleep(600)";
+    let command = format!("python3 -c \"{}\"", speak.replace('"', "\\\""));
+    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "here", "--command", &command];
+    let name = cli.run(&run).await.ok().trim().to_owned();
+    let log = scene.cluster.dir().join("watch.log");
+    let watch = Process::start(cli.command(&["operation", "watch", &name]), &log);
+    let told = || async { watch.log().contains("ghost: waits for its turn").then_some(()) };
+    eventually("the words of the third connection", PATIENCE, told).await;
+    assert!(watch.log().contains("here: has begun"), "{}", watch.log());
+    cli.run(&["operation", "cancel", &name]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_schedule_keeps_its_time_when_the_controller_is_killed() {
+    const NAME: &str = "e2e_a_schedule_keeps_its_time_when_the_controller_is_killed";
+    if !Registered::is_possible(NAME).await {
+        return;
+    }
+    let mut scene = Registered::start(&[], &["--check-every", "40s"]).await;
+    let path = "/v1/projects/default/fleets/estate";
+    let kept = eventually("half of the time", PATIENCE, || async {
+        scene.get(path).await["status"]["elapsedMs"].as_u64().filter(|ms| *ms >= 20_000)
+    })
+    .await;
+    rt::process::signal(scene.cluster.controller.pid, Signal::KILL).unwrap();
+    scene.cluster.controller.wait(PATIENCE).await;
+    scene.cluster.restart_controller(&[]);
+    scene.cluster.wait_until_serving().await;
+    // Until the check comes the count goes on from there: it never begins anew.
+    let check = || async {
+        let fleet = scene.get(path).await;
+        let list = scene.get("/v1/projects/default/operations").await;
+        let begun = list["items"].as_array().is_some_and(|items| !items.is_empty());
+        let elapsed = fleet["status"]["elapsedMs"].as_u64().unwrap_or_default();
+        assert!(begun || elapsed >= kept, "{elapsed} after {kept}");
+        begun.then_some(())
+    };
+    eventually("the check", PATIENCE, check).await;
+}

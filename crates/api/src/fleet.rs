@@ -57,6 +57,9 @@ pub struct FleetStatus {
     /// The last check of all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_check: Option<FleetCheck>,
+    /// Milliseconds of the time until the next check by the schedule that are used up; kept over controller restarts.
+    #[serde(skip_serializing_if = "crate::vm::is_default")]
+    pub elapsed_ms: u64,
 }
 
 /// What a check found.

@@ -8,6 +8,7 @@ mod log;
 mod operation;
 mod overseer;
 mod progress;
+mod schedule;
 
 pub use log::{LogReader, Logs, Told};
 
@@ -19,14 +20,14 @@ use crate::{
 };
 use api::{
     Fleet, Operation,
-    fleet::{Drift, FleetCheck, FleetInput, FleetRequest, FleetVerb},
+    fleet::{Drift, FleetCheck, FleetInput, FleetVerb},
     record::OperationState,
 };
 use base::{Code, Error, Result, Uid};
 use operation::{Ended, Place};
-use rt::clock::Instant;
+use schedule::{Checks, WHOLE};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -45,9 +46,6 @@ pub(crate) struct Runs {
     /// Where this controller listens, once it does.
     pub(crate) address: Arc<OnceLock<SocketAddr>>,
 }
-
-/// The arguments of a check whose exit code tells of all nodes whether a deploy would change something.
-const WHOLE: [&str; 2] = ["--all", "--exit-code"];
 
 /// How often scheduled checks are looked at.
 const TICK: Duration = Duration::from_secs(5);
@@ -95,10 +93,6 @@ async fn something_of_ours(follower: &mut Follower) -> Result<()> {
     }
 }
 
-/// When each fleet directory was checked last, on the monotonic clock.
-#[derive(Default)]
-struct Checks(HashMap<Uid, Instant>);
-
 /// The input of an operation of ours.
 fn input(operation: &Operation) -> Option<FleetInput> {
     operation.spec.kind.starts_with("fleet-").then_some(())?;
@@ -136,46 +130,6 @@ impl Runs {
             due.truncate(room);
             due
         })
-    }
-
-    /// Starts the checks whose time has come. A directory that is new, or was never checked, is checked after one period.
-    async fn schedule(&self, checks: &mut Checks) {
-        let fleets: Vec<Arc<Fleet>> = self.view.read(|t| t.fleets.iter().cloned().collect());
-        checks.0.retain(|uid, _| fleets.iter().any(|f| f.metadata.uid == *uid));
-        for fleet in fleets {
-            let Some(every) = fleet.spec.check_every_seconds else { continue };
-            let now = rt::clock::now();
-            let last = checks.0.entry(fleet.metadata.uid).or_insert(now);
-            if now - *last < Duration::from_secs(every) || self.is_checked(&fleet) {
-                continue;
-            }
-            *last = now;
-            if let Err(e) = self.start_check(&fleet).await {
-                tracing::warn!(error = %e, fleet = %fleet.metadata.name, "a scheduled check could not be started");
-            }
-        }
-    }
-
-    /// Whether a check of this directory is open: they do not pile up.
-    fn is_checked(&self, fleet: &Fleet) -> bool {
-        self.view.read(|t| {
-            t.operations.iter().any(|o| {
-                !o.status.state.ended()
-                    && o.metadata.project == fleet.metadata.project
-                    && input(o)
-                        .is_some_and(|i| i.fleet == fleet.metadata.name && i.request.verb == FleetVerb::Check)
-            })
-        })
-    }
-
-    async fn start_check(&self, fleet: &Fleet) -> Result<()> {
-        let arguments = WHOLE.map(ToOwned::to_owned).into();
-        let operation =
-            fleet_operation(fleet, FleetRequest { verb: FleetVerb::Check, arguments }, "schedule")?;
-        let mut change = self.writer.change();
-        change.create(&operation, None)?;
-        change.event("operation", &operation.metadata, "Created", "by the fleet directory's schedule")?;
-        change.commit().await.map(drop).map_err(Into::into)
     }
 
     async fn carry_out(&self, place: &Place, uid: Uid) {

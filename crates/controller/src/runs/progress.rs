@@ -6,7 +6,7 @@ use super::log::Log;
 use api::fleet::{NodeEvent, NodeResult, NodeStepState};
 use base::{Error, Result};
 use parking_lot::Mutex;
-use rt::task::{CancellationToken, Task};
+use rt::task::{CancellationToken, Group, Task};
 use secrets::Redactor;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +18,8 @@ use tokio::{
 
 /// The longest line that is read: the largest answer that is kept, and a little more.
 const LONGEST: u64 = 512 * 1024;
+/// Connections that are heard at the same time; more are hung up on.
+const MOST_CONNECTIONS: usize = 16;
 /// Nodes that are told of, and steps in all.
 const MOST_NODES: usize = 10_000;
 const MOST_STEPS: usize = 2_000;
@@ -44,60 +46,78 @@ pub(super) struct Account {
     steps: usize,
 }
 
+/// What connections come to. One of them that is silent holds no other up.
+struct Hearing {
+    redactor: Redactor,
+    log: Mutex<Log>,
+    account: Mutex<Account>,
+}
+
 /// Listens to the program. Dropping it ends that.
 pub(super) struct Progress {
-    account: Arc<Mutex<Account>>,
+    hearing: Arc<Hearing>,
     ended: CancellationToken,
     listening: Task<()>,
 }
 
 impl Progress {
     /// Listens on a socket of this path, and writes events to `log`, without secrets.
-    pub(super) fn listen(socket: &Path, redactor: Redactor, mut log: Log) -> Result<Self> {
+    pub(super) fn listen(socket: &Path, redactor: Redactor, log: Log) -> Result<Self> {
         let listener = UnixListener::bind(socket)
             .map_err(|e| Error::io(format_args!("listen on {}", socket.display()), &e))?;
-        let (account, ended) = (Arc::new(Mutex::new(Account::default())), CancellationToken::new());
-        let (told, until) = (Arc::clone(&account), ended.clone());
+        let hearing = Hearing { redactor, log: Mutex::new(log), account: Mutex::default() };
+        let (hearing, ended) = (Arc::new(hearing), CancellationToken::new());
+        let (told, until) = (Arc::clone(&hearing), ended.clone());
         let listening = rt::task::spawn("operation progress", async move {
+            let connections = Group::new();
             loop {
                 tokio::select! {
                     biased; // who has spoken is heard
                     accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => hear(stream, &redactor, &mut log, &told).await,
-                        Err(_) => return,
+                        Ok((stream, _)) if connections.len() < MOST_CONNECTIONS => {
+                            let told = Arc::clone(&told);
+                            connections.spawn("progress of a program", async move { told.hear(stream).await });
+                        }
+                        Ok(_) => {}
+                        Err(_) => break,
                     },
-                    () = until.cancelled() => return,
+                    () = until.cancelled() => break,
                 }
             }
+            // Nobody is left to speak: what is still to be read ends.
+            connections.join().await;
         });
-        Ok(Progress { account, ended, listening })
+        Ok(Progress { hearing, ended, listening })
     }
 
     /// All that was told, once the program has ended.
     pub(super) async fn account(self) -> Account {
         self.ended.cancel();
         let _ = self.listening.await;
-        std::mem::take(&mut self.account.lock())
+        std::mem::take(&mut self.hearing.account.lock())
     }
 }
 
-async fn hear(stream: UnixStream, redactor: &Redactor, log: &mut Log, account: &Mutex<Account>) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut line = Vec::new();
-        match (&mut reader).take(LONGEST).read_until(b'\n', &mut line).await {
-            Ok(n) if n > 0 && line.ends_with(b"\n") => {}
-            _ => return,
-        }
-        let Ok(value) = serde_json::from_slice::<Value>(&line) else { continue };
-        match serde_json::from_value(redactor.json(value)) {
-            Ok(Line::Event(event)) => {
-                if account.lock().note(&event) && write(log, &event).is_err() {
-                    return;
-                }
+impl Hearing {
+    async fn hear(&self, stream: UnixStream) {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut line = Vec::new();
+            match (&mut reader).take(LONGEST).read_until(b'\n', &mut line).await {
+                Ok(n) if n > 0 && line.ends_with(b"\n") => {}
+                _ => return,
             }
-            Ok(Line::Answer { answer }) => account.lock().report = Some(answer),
-            Err(_) => {}
+            let Ok(value) = serde_json::from_slice::<Value>(&line) else { continue };
+            match serde_json::from_value(self.redactor.json(value)) {
+                Ok(Line::Event(event)) => {
+                    let noted = self.account.lock().note(&event);
+                    if noted && write(&mut self.log.lock(), &event).is_err() {
+                        return;
+                    }
+                }
+                Ok(Line::Answer { answer }) => self.account.lock().report = Some(answer),
+                Err(_) => {}
+            }
         }
     }
 }
