@@ -324,3 +324,53 @@ async fn e2e_secrets_of_every_source_are_in_what_uses_them_and_nowhere_else() {
     arguments.clean();
     assert!(arguments.looks() > 10);
 }
+
+/// A repository with one file, served as files to whoever knows the password.
+async fn repository(dir: &Path, password: &str) -> FakeServer {
+    let script = "git init -q -b main work && cd work && echo one >page && git add . && \
+                  git -c user.name=t -c user.email=t@example.org commit -q -m first && \
+                  git clone -q --bare . ../app.git && git -C ../app.git update-server-info";
+    let mut sh = rt::process::command("sh");
+    sh.args(["-c", script]).current_dir(dir);
+    rt::process::run(sh, SOON).await.unwrap();
+    let (dir, login) = (dir.to_owned(), format!("Basic {}", STANDARD.encode(format!("me:{password}"))));
+    let answer = move |seen: &testkit::fake_http::Seen| {
+        if seen.header("authorization") != login {
+            return Reply::Plain(401, vec![("www-authenticate", "Basic realm=\"git\"".into())], "".into());
+        }
+        let path = seen.path.split('?').next().unwrap_or_default().trim_start_matches('/');
+        match fs::read(dir.join(path)) {
+            Ok(content) => Reply::Plain(200, vec![], content.into()),
+            Err(_) => Reply::Plain(404, vec![], "".into()),
+        }
+    };
+    FakeServer::start(answer).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_the_password_of_a_repository_is_in_no_argument_and_not_kept() {
+    let scene = Scene::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = repository(dir.path(), scene.canaries.of("vault")).await;
+    let address = server.url().replace("http://", "http://me:{{ secrets.vault.word }}@");
+    let service = format!(
+        "steps:\n  - git: {{repository: '{address}/app.git', path: ~/app, revision: main}}\n  \
+         - line_in_file: {{path: ~/name, line: 'word {{{{ secrets.age.word }}}}'}}\n"
+    );
+    scene.service("web", "service.yaml", &service);
+    let arguments = Arguments::watch(scene.canaries.clone());
+    let said = scene.run(&["check", "-r", "web"]).await.ok();
+    assert!(said.contains(&format!("Clone {}/app.git into ", server.url())), "{said}");
+    scene.run(&["deploy", "-r", "web"]).await.ok();
+    let again = scene.run(&["deploy", "-r", "web"]).await;
+    assert!(again.code == 0 && again.stderr.contains("2 nodes: 0 changes"), "{again:?}");
+    for node in [1, 2] {
+        let app = scene.home(node).join("app");
+        assert_eq!(fs::read_to_string(app.join("page")).unwrap(), "one\n");
+        for file in files(&app) {
+            scene.canaries.absent(&file.display().to_string(), &fs::read(&file).unwrap());
+        }
+    }
+    arguments.clean();
+    assert!(arguments.looks() > 10);
+}

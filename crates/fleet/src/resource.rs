@@ -3,6 +3,7 @@
 //! Each kind says what has to be seen ([`Look`]), and computes from what was seen ([`World`]) what would change
 //! ([`Change`]). Planning is pure; a change carries the very lines that do it.
 
+mod address;
 mod attributes;
 mod change;
 mod checkout;

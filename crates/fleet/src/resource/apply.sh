@@ -17,7 +17,7 @@ put() {
   temporary=${1%/*}/.hostler.$$
   if [ -f "$1" ] && [ ! -L "$1" ]; then fresh=; else fresh=yes; fi
   if (umask 077 && base64 -d >"$temporary") && inherit "$1" "$temporary" "$fresh" &&
-    attributes "$temporary" "$2" "$3" "$4" && checked "$5" "$temporary" && mv -f -- "$temporary" "$1"; then
+    attributes "$temporary" "$2" "$3" "$4" && checked "$5" "$temporary" && renamed "$temporary" "$1"; then
     temporary=
     [ -z "$fresh" ] || labelled "$1"
     return 0
@@ -41,16 +41,22 @@ directory() {
   attributes "$@"
 }
 
+# renamed OLD NEW: also where NEW is a link to a directory, which mv would move OLD into.
+renamed() {
+  if [ ! -L "$2" ] || [ ! -d "$2" ]; then mv -f -- "$1" "$2"; return; fi
+  mv -f -T -- "$1" "$2" 2>/dev/null || { rm -f -- "$2" && mv -f -- "$1" "$2"; }
+}
+
 # link PATH TARGET
 link() {
   temporary=${1%/*}/.hostler.$$
-  ln -s -- "$2" "$temporary" && mv -f -- "$temporary" "$1" || { rm -f -- "$temporary"; temporary=; return 1; }
+  ln -s -- "$2" "$temporary" && renamed "$temporary" "$1" || { rm -f -- "$temporary"; temporary=; return 1; }
   temporary=
 }
 
 # line PATH LINE: adds a line to a file, unless it is there.
 line() {
-  if grep -q -x -F -e "$2" -- "$1"; then return; fi
+  if printf '%s\n' "$2" | grep -q -x -F -f - -- "$1"; then return; fi
   set -- "$1" "$2" "$(stat -c %a -- "$1")" "$(stat -c %u -- "$1")" "$(stat -c %g -- "$1")"
   { cat <"$1" && { [ -z "$(tail -c 1 <"$1")" ] || echo; } && printf '%s\n' "$2"; } | base64 |
     put "$1" "$3" "$4" "$5" ''
@@ -122,15 +128,15 @@ user_change() {
 
 user_remove() { if command -v userdel >/dev/null 2>&1; then userdel -- "$1"; else deluser "$1"; fi; }
 
-# checked_out PATH URL REVISION COMMIT: exactly that commit, of a clone that is complete or not there.
+# checked_out PATH URL REVISION COMMIT USER PASSWORD: exactly that commit, of a clone that is complete or not there.
 checked_out() {
   if [ -e "$1/.git" ]; then
-    tree_git "$1" remote set-url origin "$2" && tree_git "$1" fetch -q --tags --force origin || return
+    tree_git "$1" remote set-url origin "$2" && answering "$2" "$5" "$6" -C "$1" fetch -q --tags --force origin || return
     tree_git "$1" checkout -q --force --detach "${4:-FETCH_HEAD}"
     return
   fi
   temporary=$1.hostler.$$
-  if GIT_TERMINAL_PROMPT=0 git clone -q --no-checkout -- "$2" "$temporary" </dev/null &&
+  if answering "$2" "$5" "$6" clone -q --no-checkout -- "$2" "$temporary" &&
     git -C "$temporary" checkout -q --detach "${4:-$(remote_name "$3")}" && mv -- "$temporary" "$1"; then
     temporary=
     return
@@ -140,7 +146,7 @@ checked_out() {
   return 1
 }
 
-tree_git() { dir=$1; shift; GIT_TERMINAL_PROMPT=0 git -c safe.directory='*' -C "$dir" "$@" </dev/null; }
+tree_git() { dir=$1; shift; git -c safe.directory='*' -C "$dir" "$@" </dev/null; }
 
 # remote_name REVISION: where the commit was not known before.
 remote_name() {

@@ -1,6 +1,6 @@
 //! Working trees of git.
 
-use super::{Change, Content, Look, World, change::pair, word};
+use super::{Change, Content, Look, World, address::Address, change::pair, word};
 use base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use ssh::quote;
@@ -22,6 +22,10 @@ pub struct Checkout<T> {
 }
 
 impl Checkout<String> {
+    fn from(&self) -> Address {
+        Address::new(&self.repository)
+    }
+
     fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or("HEAD")
     }
@@ -31,19 +35,20 @@ impl Checkout<String> {
         look.tool("git");
         look.tool("base64");
         look.path(&self.path, Content::Sum);
-        look.checkout(key, &self.path, &self.repository, self.revision());
+        look.checkout(key, &self.path, &self.from(), self.revision());
     }
 
     /// What would change.
     pub fn plan(&self, world: &mut World, key: usize) -> Result<Option<Change>> {
-        let path = world.absolute(&self.path);
+        Address::check(&self.repository)?;
+        let (path, from) = (world.absolute(&self.path), self.from().url);
         if world.missing.contains("git") && world.loose {
-            let title = format!("Clone {} into {path}", self.repository);
+            let title = format!("Clone {from} into {path}");
             let commit = if is_commit(self.revision()) { self.revision() } else { "" };
             return Ok(Some(Change::new(title, Vec::new(), self.script(commit))));
         }
         if let Some(why) = world.cannot.get(&key) {
-            return Err(Error::unavailable(format!("the node cannot read {}", self.repository))
+            return Err(Error::unavailable(format!("the node cannot read {from}"))
                 .because(why.trim())
                 .hint("check the address, and whether the node may read it"));
         }
@@ -54,12 +59,12 @@ impl Checkout<String> {
                 return Err(Error::conflict(format!("{path} is there and is no working tree of git"))
                     .hint("move it away, or choose another path"));
             }
-            let title = format!("Clone {} into {path}", self.repository);
+            let title = format!("Clone {from} into {path}");
             return Ok(Some(Change::new(title, vec![format!("> commit {wanted}")], self.script(&wanted))));
         };
         let mut diff = Vec::new();
-        if tree.url != self.repository {
-            diff.extend(pair("repository", &tree.url, &self.repository));
+        if tree.url != from {
+            diff.extend(pair("repository", &tree.url, &from));
         }
         if *head != wanted {
             diff.extend(pair("commit", head, &wanted));
@@ -90,14 +95,14 @@ impl Checkout<String> {
         ];
         let found = candidates.iter().find_map(|c| named(c));
         found.or_else(|| is_commit(revision).then(|| revision.to_owned())).ok_or_else(|| {
-            Error::not_found(format!("{} has no branch or tag '{revision}'", self.repository))
+            Error::not_found(format!("{} has no branch or tag '{revision}'", self.from().url))
                 .hint("other commits are named by their whole id")
         })
     }
 
     fn script(&self, commit: &str) -> String {
-        let (repository, revision) = (quote(&self.repository), quote(self.revision()));
-        format!("checked_out {} {repository} {revision} '{commit}'", word(&self.path))
+        let ([url, user, password], revision) = (self.from().words(), quote(self.revision()));
+        format!("checked_out {} {url} {revision} '{commit}' {user} {password}", word(&self.path))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files with a given content, and files that must not be.
 
-use super::{Attributes, Change, Content, Kind, Look, Presence, Seen, World, change::Part, diff, word};
+use super::{Attributes, Change, Content, Kind, Look, Presence, Seen, World, diff, word};
 use base::{Error, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -59,12 +59,10 @@ impl File {
                 Kind::File(_) => self.change(world, &seen),
                 Kind::Link(target) => {
                     let mut change = self.create(world)?;
-                    change.parts[0] = Part {
-                        title: format!("Change {path} from a link into a file"),
-                        diff: std::iter::once(format!("< link to {target}"))
-                            .chain(change.parts.remove(0).diff)
-                            .collect(),
-                    };
+                    for part in &mut change.parts {
+                        part.title = format!("Change {path} from a link into a file");
+                        part.diff.insert(0, format!("< link to {target}"));
+                    }
                     Ok(Some(change))
                 }
                 other => Err(super::in_the_way(&path, other.noun(), "file")),

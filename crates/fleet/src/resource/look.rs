@@ -1,5 +1,6 @@
 //! What has to be seen of a node: collected from all its resources, asked in one script.
 
+use super::address::Address;
 use ssh::quote;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -87,8 +88,9 @@ impl Look {
     }
 
     /// Looks at a working tree and its remote repository.
-    pub fn checkout(&mut self, key: usize, path: &str, url: &str, revision: &str) {
-        self.keyed.push(format!("checkout {key} {} {} {}", word(path), quote(url), quote(revision)));
+    pub fn checkout(&mut self, key: usize, path: &str, from: &Address, revision: &str) {
+        let [url, user, password] = from.words();
+        self.keyed.push(format!("checkout {key} {} {url} {} {user} {password}", word(path), quote(revision)));
     }
 
     /// Looks at a container.

@@ -176,7 +176,20 @@ users() {
   done
 }
 
-# checkout KEY DIRECTORY URL REVISION: where it is, and where it should be.
+# answering URL USER PASSWORD WORD...: git, which gets these where the server of this URL asks, and nothing where another
+# does. They are in the environment of git, and in no argument.
+answering() (
+  server=$1 hostler_user=$2 hostler_password=$3
+  export hostler_user hostler_password GIT_TERMINAL_PROMPT=0
+  shift 3
+  [ -n "$hostler_user$hostler_password" ] || exec git -c safe.directory='*' "$@" </dev/null
+  rest=${server#*://}
+  server=${server%%://*}://${rest%%/*}
+  exec git -c safe.directory='*' -c credential.helper= -c "credential.$server.helper=!printf 'username=%s\\npassword=%s\\n' \
+    \"\$hostler_user\" \"\$hostler_password\"; :" "$@" </dev/null
+)
+
+# checkout KEY DIRECTORY URL REVISION USER PASSWORD: where it is, and where it should be.
 checkout() {
   head= dirty=0 url=
   if [ -e "$2/.git" ]; then
@@ -184,7 +197,7 @@ checkout() {
     url=$(git -c safe.directory='*' -C "$2" config --get remote.origin.url)
     dirty=$(GIT_OPTIONAL_LOCKS=0 git -c safe.directory='*' -C "$2" status --porcelain --untracked-files=no | wc -l)
   fi
-  if said=$(GIT_TERMINAL_PROMPT=0 git ls-remote -- "$3" "$4" "refs/tags/$4^{}" 2>&1); then
+  if said=$(answering "$3" "$5" "$6" ls-remote -- "$3" "$4" "refs/tags/$4^{}" 2>&1); then
     printf 'checkout %s %s %s %s\n' "$1" "${head:--}" $((dirty)) \
       "$(printf %s "$url" | encoded) $(printf '%s\n' "$said" | encoded)"
   else
