@@ -372,3 +372,32 @@ async fn e2e_a_schedule_keeps_its_time_when_the_controller_is_killed() {
     };
     eventually("the check", PATIENCE, check).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_an_operation_that_never_stops_talking_is_ended() {
+    if !Registered::is_possible("e2e_an_operation_that_never_stops_talking_is_ended").await {
+        return;
+    }
+    let scene = Registered::start(&[], &[]).await;
+    let flood = "exec -a flood-of-this-test yes $(head -c 30000 /dev/zero | tr '\\0' x)";
+    let command = format!("bash -c \"{flood}\"");
+    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "here", "--command", &command];
+    let name = scene.cluster.cli().run(&run).await.ok().trim().to_owned();
+    let path = format!("/v1/projects/default/operations/{name}");
+    let ended = eventually("its end", PATIENCE * 2, || async {
+        Some(scene.get(&path).await).filter(|o| o["status"]["state"] == "Failed")
+    })
+    .await;
+    let why = ended["status"]["error"]["message"].as_str().unwrap();
+    assert!(why.contains("said more than 256 MiB"), "{ended}");
+    let log = scene.cluster.data_dir().join("operations");
+    let kept: u64 = fs::read_dir(log).unwrap().flatten().map(|f| f.metadata().unwrap().len()).sum();
+    assert!(kept < 17 << 20, "{kept} bytes are kept");
+    // Nothing of it is left.
+    let left = || async {
+        let lines = fs::read_dir("/proc").unwrap().flatten().map(|p| fs::read(p.path().join("cmdline")));
+        let talks = |line: Vec<u8>| line.starts_with(b"flood-of-this-test");
+        (!lines.flatten().any(talks)).then_some(())
+    };
+    eventually("the end of its processes", PATIENCE, left).await;
+}

@@ -40,10 +40,12 @@ pub struct Limits {
     pub time: Duration,
     /// Bytes of output that are kept.
     pub output: ByteSize,
+    /// Bytes of output after which it is ended: whoever says so much never stops.
+    pub flood: ByteSize,
 }
 
 impl Default for Limits {
-    /// 4 GiB, half an hour of CPU, 512 processes, files of 1 GiB, two hours, 16 MiB of output.
+    /// 4 GiB, half an hour of CPU, 512 processes, files of 1 GiB, two hours, 16 MiB of output that are kept and 256 MiB in all.
     fn default() -> Self {
         Limits {
             memory: ByteSize::gib(4),
@@ -52,6 +54,7 @@ impl Default for Limits {
             file: ByteSize::gib(1),
             time: Duration::from_hours(2),
             output: ByteSize::mib(16),
+            flood: ByteSize::mib(256),
         }
     }
 }

@@ -10,7 +10,7 @@ use api::{
     Credential, Fleet, Operation,
     fleet::{CredentialKind, Drift, FleetInput, FleetSource, FleetVerb, GitSource},
 };
-use base::{Error, Name, Result, Secret};
+use base::{ByteSize, Code, Error, Name, Result, Secret};
 use runner::{Broker, HOME, Limits, PROGRAM, Policy, SOCKETS, Sandbox};
 use secrets::{Redacted, Redactor};
 use sha2::{Digest, Sha256};
@@ -298,7 +298,7 @@ impl Ready {
         let mut inside = vec![PROGRAM.to_owned(), "sandboxed".to_owned(), "--".to_owned()];
         inside.extend_from_slice(argv);
         let command = self.sandbox.command(&inside, &env, &self.limits);
-        stream(command, &self.redactor, log).await
+        stream(command, &self.redactor, self.limits.flood, log).await
     }
 
     /// Copies a directory of this host into the sandbox; links stay links, so that they lead nowhere outside.
@@ -317,8 +317,8 @@ impl Ready {
     }
 }
 
-/// Runs a command, and writes what it says to the log without secrets.
-async fn stream(mut command: Command, redactor: &Redactor, log: &mut Log) -> Result<i32> {
+/// Runs a command, and writes what it says to the log without secrets. One that says more than `most` is ended.
+async fn stream(mut command: Command, redactor: &Redactor, most: ByteSize, log: &mut Log) -> Result<i32> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| rt::process::cannot_start("setpriv", &e))?;
     let lost = || Error::internal("a pipe of the sandbox is gone");
@@ -327,20 +327,31 @@ async fn stream(mut command: Command, redactor: &Redactor, log: &mut Log) -> Res
     let (mut clean_out, mut clean_err) = (redactor.stream(), redactor.stream());
     let (mut from_out, mut from_err) = (vec![0; 32 * 1024], vec![0; 32 * 1024]);
     let (mut open_out, mut open_err) = (true, true);
+    let mut said = 0;
     let reading = |e: std::io::Error| Error::io("read what the sandbox says", &e);
-    while open_out || open_err {
+    while (open_out || open_err) && said <= most.bytes() {
         tokio::select! {
             read = out.read(&mut from_out), if open_out => {
                 let read = read.map_err(reading)?;
                 open_out = read > 0;
+                said += read as u64;
                 log.write(&passed(&mut clean_out, &from_out[..read]))?;
             }
             read = err.read(&mut from_err), if open_err => {
                 let read = read.map_err(reading)?;
                 open_err = read > 0;
+                said += read as u64;
                 log.write(&passed(&mut clean_err, &from_err[..read]))?;
             }
         }
+    }
+    if said > most.bytes() {
+        // Its processes end with `child`.
+        return Err(Error::new(
+            Code::Exhausted,
+            format!("the operation said more than {most}, so it was ended"),
+        )
+        .hint("let its commands say less, or write to files of the nodes"));
     }
     let status = child.wait().await.map_err(|e| Error::io("wait for the sandbox", &e))?;
     Ok(status.code().unwrap_or(-1))
