@@ -371,6 +371,15 @@ async fn e2e_the_password_of_a_repository_is_in_no_argument_and_not_kept() {
             scene.canaries.absent(&file.display().to_string(), &fs::read(&file).unwrap());
         }
     }
+    for step in [
+        "file: {path: ~/x, content: x, validate: 'test {{ secrets.age.word }} = %s'}",
+        "container: {name: x, image: x, command: [sh, '{{ secrets.age.word }}']}",
+        "user: {name: x, comment: '{{ secrets.age.word }}'}",
+    ] {
+        scene.service("web", "service.yaml", &format!("steps:\n  - {step}\n"));
+        let said = scene.run(&["check", "-r", "web"]).await.fails(2);
+        assert!(said.contains("a secret would be an argument of a program here"), "{said}");
+    }
     arguments.clean();
     assert!(arguments.looks() > 10);
 }

@@ -8,7 +8,7 @@ use crate::{
 use base::{Code, Error, Result};
 use inventory::{FleetFile, Inventory, Node};
 use minijinja::{Value, value::Serde};
-use secrets::Secrets;
+use secrets::{Redactor, Secrets};
 use serde_saphyr::Location;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,6 +54,7 @@ impl Fleet<'_> {
             if catalog.mentions("host_ip") { Some(self.with_addresses(nodes).await?) } else { None };
         let known = looked_up.as_ref().unwrap_or(self.inventory);
         let shared = Shared::new(known, Value::from(Serde(self.secrets.expose_secrets())));
+        let hidden = self.secrets.redactor([])?;
         let (mut origins, mut read) = (Origins::default(), Read::default());
         let mut again = again::of_all(&ready.settings.retry, self.inventory).await?;
         for node in nodes.iter().filter(|n| !n.services.is_empty()) {
@@ -62,7 +63,7 @@ impl Fleet<'_> {
                 Some(_) => e,
             };
             let context = shared.of(known.nodes.get(&node.name).unwrap_or(node));
-            let mut work = catalog.work(node, &context).map_err(of_node)?;
+            let mut work = catalog.work(node, &context, &hidden).map_err(of_node)?;
             read.note(&mut work, node, self.inventory)?;
             let [state_dir, log_dir] = self.places(&ready.settings, context)?;
             let repositories = origins.of(&catalog, node).await?;
@@ -109,8 +110,8 @@ impl Fleet<'_> {
         }
         let source = Source { path: self.file.path.clone(), text: String::new() };
         let environment = environment(self.dir);
-        let renderer =
-            Renderer { source: &source, environment: &environment, context, step: Location::UNKNOWN };
+        let (step, hidden) = (Location::UNKNOWN, &Redactor::default());
+        let renderer = Renderer { source: &source, environment: &environment, context, hidden, step };
         let of = |text: &Option<Text>| text.as_ref().map(|t| renderer.text(t)).transpose();
         Ok([of(&settings.state_dir)?, of(&settings.log_dir)?])
     }

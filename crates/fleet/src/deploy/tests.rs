@@ -75,7 +75,11 @@ impl Rig {
         let mut inventory = Inventory::default();
         inventory.nodes.insert(self.node.name.clone(), self.node.clone());
         let catalog = Catalog::read(self.dir.path(), &inventory, [&self.node])?;
-        catalog.work(&self.node, &Shared::new(&inventory, Value::UNDEFINED).of(&self.node))
+        catalog.work(
+            &self.node,
+            &Shared::new(&inventory, Value::UNDEFINED).of(&self.node),
+            &Redactor::default(),
+        )
     }
 
     async fn told(&self, mode: Mode<'_>) -> Told {

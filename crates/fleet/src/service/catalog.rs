@@ -4,6 +4,7 @@ use super::{definition::Definition, step::Work};
 use base::{Error, Result};
 use inventory::{Inventory, Node};
 use minijinja::Value;
+use secrets::Redactor;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
@@ -105,11 +106,11 @@ impl Catalog {
         Ok(of.flat_map(|(_, definition)| definition.file.needs.nodes_with.clone()).collect())
     }
 
-    /// All that is done on a node. `context` is what names mean there.
-    pub fn work(&self, node: &Node, context: &Value) -> Result<Work> {
+    /// All that is done on a node. `context` is what names mean there, `hidden` what may be no argument.
+    pub fn work(&self, node: &Node, context: &Value, hidden: &Redactor) -> Result<Work> {
         let mut work = Work::default();
         for (_, definition) in self.of(node)? {
-            let (service, handlers) = definition.render(context)?;
+            let (service, handlers) = definition.render(context, hidden)?;
             work.services.push(service);
             work.handlers.extend(handlers);
         }

@@ -13,6 +13,7 @@ use crate::resource::{
 use base::{Code, Error, Result};
 use bytes::Bytes;
 use minijinja::{Value, context, value::Serde};
+use secrets::Redactor;
 use serde_saphyr::Spanned;
 use std::path::{Component, Path};
 
@@ -21,7 +22,7 @@ impl Definition {
     ///
     /// # Errors
     /// [`Code::Invalid`] at the place of what is wrong.
-    pub fn render(&self, context: &Value) -> Result<(Service, Vec<Step>)> {
+    pub fn render(&self, context: &Value, hidden: &Redactor) -> Result<(Service, Vec<Step>)> {
         if let Some(ruby) = &self.ruby {
             let step = Step::new("Ruby", Action::Ruby(ruby.clone()));
             let service = Service { name: self.name.clone(), steps: vec![step], ..Service::default() };
@@ -30,13 +31,13 @@ impl Definition {
         let defaults = Value::from(Serde(&self.file.defaults));
         let context = context! { ..context.clone(), ..defaults };
         let steps = |all: &[Spanned<StepFile>]| -> Result<Vec<Step>> {
-            let steps = all.iter().map(|step| self.steps(step, None, &context));
+            let steps = all.iter().map(|step| self.steps(step, None, &context, hidden));
             Ok(steps.collect::<Result<Vec<_>>>()?.concat())
         };
         let mut wanted = steps(&self.file.steps)?;
         wanted.extend(steps(&self.file.deploy)?);
         let handlers = self.file.handlers.0.iter();
-        let handlers = handlers.map(|(name, step)| self.steps(step, Some(&name.value), &context));
+        let handlers = handlers.map(|(name, step)| self.steps(step, Some(&name.value), &context, hidden));
         let service = Service {
             name: self.name.clone(),
             check: steps(&self.file.check)?,
@@ -46,10 +47,21 @@ impl Definition {
         Ok((service, handlers.collect::<Result<Vec<_>>>()?.concat()))
     }
 
-    fn steps(&self, step: &Spanned<StepFile>, handler: Option<&str>, context: &Value) -> Result<Vec<Step>> {
+    fn steps(
+        &self,
+        step: &Spanned<StepFile>,
+        handler: Option<&str>,
+        context: &Value,
+        hidden: &Redactor,
+    ) -> Result<Vec<Step>> {
         let at = step.referenced;
-        let renderer =
-            |context| Renderer { source: &self.source, environment: &self.environment, context, step: at };
+        let renderer = |context| Renderer {
+            source: &self.source,
+            environment: &self.environment,
+            context,
+            hidden,
+            step: at,
+        };
         let file = &step.value;
         let items = match &file.for_each {
             None => return Ok(self.step(file, &renderer(context.clone()), handler)?.into_iter().collect()),
@@ -135,7 +147,7 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
             if line.contains('\n') {
                 return Err(Error::invalid(r.place(&spec.line), "this is more than one line"));
             }
-            let matching = some(spec.matching.as_ref(), r)?;
+            let matching = spec.matching.as_ref().map(|t| r.text(t)).transpose()?;
             resource(
                 format!("line in {path}"),
                 Resource::Line(Line { path, line, matching, state: spec.state }),
@@ -205,11 +217,11 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
 }
 
 fn some(text: Option<&Text>, r: &Renderer<'_>) -> Result<Option<String>> {
-    text.map(|t| r.text(t)).transpose()
+    text.map(|t| r.argument(t)).transpose()
 }
 
 fn many(list: &OneOrMany<Text>, r: &Renderer<'_>) -> Result<OneOrMany<String>> {
-    Ok(OneOrMany(list.0.iter().map(|t| r.text(t)).collect::<Result<_>>()?))
+    Ok(OneOrMany(list.0.iter().map(|t| r.argument(t)).collect::<Result<_>>()?))
 }
 
 /// A path of the node: absolute or from `~/`, with nothing in it that a line could not hold.
@@ -404,7 +416,7 @@ fn script(spec: &TextOr<ScriptSpec>, r: &Renderer<'_>) -> Result<Script> {
     let env = spec.env.iter().map(|(k, v)| Ok((k.clone(), r.text(v)?)));
     Ok(Script {
         script,
-        check: some(spec.check.as_ref(), r)?,
+        check: spec.check.as_ref().map(|t| r.text(t)).transpose()?,
         env: env.collect::<Result<_>>()?,
         creates: spec.creates.as_ref().map(|p| path(p, r)).transpose()?,
         interpreter: some(spec.interpreter.as_ref(), r)?,

@@ -4,9 +4,13 @@ use crate::resource::FromText;
 use base::{Code, Error, Result};
 use inventory::document;
 use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use secrets::Redactor;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 /// A text of a service file, before its template is rendered. Numbers and truth values are taken as they are written.
 #[derive(Clone, Debug)]
@@ -98,6 +102,8 @@ pub struct Renderer<'a> {
     pub environment: &'a Environment<'static>,
     /// What names mean.
     pub context: Value,
+    /// What nobody may see.
+    pub hidden: &'a Redactor,
     /// Where errors are that have no better place.
     pub step: Location,
 }
@@ -113,6 +119,21 @@ impl Renderer<'_> {
         }
         let rendered = self.environment.render_str(&text.template, &self.context);
         rendered.map_err(|e| complaint(&e, self.line(text, &e)))
+    }
+
+    /// A text that becomes an argument of a program, which every process beside it sees.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] where a secret is in it.
+    pub fn argument(&self, text: &Text) -> Result<String> {
+        let rendered = self.text(text)?;
+        let named = ["secrets", "item"].iter().any(|name| text.template.contains(name));
+        if named && matches!(self.hidden.text(&rendered), Cow::Owned(_)) {
+            let message = "a secret would be an argument of a program here, which every process sees";
+            return Err(Error::invalid(self.place(text), message)
+                .hint("put it into a file that the program reads, or into a variable of its environment"));
+        }
+        Ok(rendered)
     }
 
     /// The value of an expression, with or without the braces of a template.
