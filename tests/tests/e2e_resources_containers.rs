@@ -10,13 +10,13 @@ use testkit::{
 
 const SERVICE: &str = r#"
 steps:
-  - directory: {path: /srv/data}
+  - directory: {path: SHARED/data}
   - container:
       name: app
       image: app:1
       network: none
       restart: unless-stopped
-      volumes: /srv/data:/data:ro
+      volumes: SHARED/data:/data:ro
       env:
         GREETING: "it's {{ word }} \"$HOME\" # no comment"
         DOCKER_HOST: tcp://192.0.2.1:1
@@ -48,11 +48,14 @@ async fn e2e_containers_are_made_as_they_should_be_and_made_anew_where_they_are_
     let socket = engine.dir().join("docker.sock");
     machines.host("web1").run(&format!("ln -s {} /run/docker.sock", socket.display())).await.unwrap();
     machines.inventory(&[("web1", &["app"])]).await;
-    machines.write("services/app/service.yaml", SERVICE);
+    // The engine is beside the machine, so that the two share this directory alone.
+    let shared = engine.dir().display().to_string();
+    let service = SERVICE.replace("SHARED", &shared);
+    machines.write("services/app/service.yaml", &service);
     let inside = async |command: &str| engine.run(&["exec", "app", "sh", "-c", command]).await.unwrap();
 
     let told = machines.settle("web1", 3).await;
-    assert!(told.contains(&"> volume /srv/data:/data:ro".to_owned()), "{told:?}");
+    assert!(told.contains(&format!("> volume {shared}/data:/data:ro")), "{told:?}");
     assert_eq!(
         inside("echo \"$GREETING $DOCKER_HOST\"; echo \"$LINES\"; ls -d /data").await,
         "it's here \"$HOME\" # no comment tcp://192.0.2.1:1\none\ntwo\n\n/data\n"
@@ -67,7 +70,7 @@ async fn e2e_containers_are_made_as_they_should_be_and_made_anew_where_they_are_
     assert_eq!((told[0].as_str(), told[3].as_str()), ("Start container app", "Stop container idle"));
 
     // Another value, another image of the same name, and one that somebody else made under this name.
-    machines.write("services/app/service.yaml", &SERVICE.replace("word: here", "word: there"));
+    machines.write("services/app/service.yaml", &service.replace("word: here", "word: there"));
     let told = machines.settle("web1", 1).await;
     assert_eq!(told[0], "Replace container app");
     assert!(told[1].starts_with("< variable GREETING it's here") && told.len() == 3, "{told:?}");
