@@ -10,13 +10,13 @@ use testkit::{
 
 const SERVICE: &str = r#"
 steps:
-  - directory: {path: SHARED/data}
+  - directory: {path: SHARED/volume}
   - container:
       name: app
       image: app:1
       network: none
       restart: unless-stopped
-      volumes: SHARED/data:/data:ro
+      volumes: SHARED/volume:/data:ro
       env:
         GREETING: "it's {{ word }} \"$HOME\" # no comment"
         DOCKER_HOST: tcp://192.0.2.1:1
@@ -55,7 +55,7 @@ async fn e2e_containers_are_made_as_they_should_be_and_made_anew_where_they_are_
     let inside = async |command: &str| engine.run(&["exec", "app", "sh", "-c", command]).await.unwrap();
 
     let told = machines.settle("web1", 3).await;
-    assert!(told.contains(&format!("> volume {shared}/data:/data:ro")), "{told:?}");
+    assert!(told.contains(&format!("> volume {shared}/volume:/data:ro")), "{told:?}");
     assert_eq!(
         inside("echo \"$GREETING $DOCKER_HOST\"; echo \"$LINES\"; ls -d /data").await,
         "it's here \"$HOME\" # no comment tcp://192.0.2.1:1\none\ntwo\n\n/data\n"
