@@ -4,7 +4,7 @@ use crate::{
     caller::{self, Caller, Principal, Sees},
     change::Writer,
     codec,
-    fleet::Fleet,
+    links::Links,
     placement::Placer,
     recovery::Recovery,
     resources, retention,
@@ -41,7 +41,7 @@ struct Inner {
     writer: Writer,
     view: View,
     placer: Placer,
-    fleet: Fleet,
+    links: Links,
     blobs: BlobStore,
     ca: Ca,
     data_dir: PathBuf,
@@ -61,7 +61,7 @@ impl Controller {
         let writer = Writer::new(store, seal, view.clone());
         resources::first_objects(&writer, &view).await?;
         let (placer, placing) = Placer::start(&view, &writer, &recovery);
-        let (fleet, dispatching) = Fleet::start(&view, &writer, &recovery);
+        let (links, dispatching) = Links::start(&view, &writer, &recovery);
         let timing = rt::task::spawn("timers", timers::run(view.clone(), writer.clone()));
         let (logs, address) = (Logs::open(&options.data_dir)?, Arc::<OnceLock<SocketAddr>>::default());
         let keeping = retention::run(view.clone(), writer.clone(), logs.clone(), options.data_dir.clone());
@@ -81,7 +81,7 @@ impl Controller {
             writer,
             view,
             placer,
-            fleet,
+            links,
             blobs,
             ca,
             data_dir: options.data_dir,
@@ -98,8 +98,8 @@ impl Controller {
     }
 
     /// The links to workers.
-    pub fn fleet(&self) -> &Fleet {
-        &self.0.fleet
+    pub fn links(&self) -> &Links {
+        &self.0.links
     }
 
     /// The certificates' authority.

@@ -46,7 +46,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     acceptor: Acceptor,
     router: Router,
-    fleet: controller::Fleet,
+    links: controller::Links,
     limits: Limits,
     tasks: Arc<rt::task::Group>,
 ) {
@@ -58,7 +58,7 @@ pub(crate) async fn run(
                 let connection = Connection {
                     acceptor: acceptor.clone(),
                     router: router.clone(),
-                    fleet: fleet.clone(),
+                    links: links.clone(),
                     head: limits.head,
                 };
                 tasks.spawn("connection", connection.serve(tcp, peer, slot));
@@ -75,7 +75,7 @@ pub(crate) async fn run(
 struct Connection {
     acceptor: Acceptor,
     router: Router,
-    fleet: controller::Fleet,
+    links: controller::Links,
     head: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Connection {
     async fn serve(self, tcp: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         match self.acceptor.accept(tcp).await {
             Ok(Accepted::Api { stream, .. }) => self.api(stream, peer).await,
-            Ok(Accepted::Link(incoming)) => self.fleet.admit(incoming).await,
+            Ok(Accepted::Link(incoming)) => self.links.admit(incoming).await,
             Err(e) => tracing::debug!(error = %e, %peer, "a connection was refused"),
         }
         drop(slot);

@@ -55,6 +55,6 @@ fn cluster(controller: &Controller) {
     gauge!("hostler_workers", "state" => "online").set(online as f64);
     gauge!("hostler_workers", "state" => "offline").set((workers - online) as f64);
     gauge!("hostler_scheduler_pending").set(controller.waiting() as f64);
-    gauge!("hostler_links").set(controller.fleet().connected() as f64);
+    gauge!("hostler_links").set(controller.links().connected() as f64);
     gauge!("hostler_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

@@ -47,7 +47,7 @@ impl Server {
             listener,
             acceptor,
             router::router(controller),
-            controller.fleet().clone(),
+            controller.links().clone(),
             options.limits,
             tasks.clone(),
         );

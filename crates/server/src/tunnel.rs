@@ -66,7 +66,7 @@ pub(crate) async fn serve(mut request: Request) -> Result<Response<Body>> {
     check_origin(&request)?;
     let upgrade = upgrade(&mut request, protocol).await?;
     request.controller.audit_connect(&request.caller()?, &project).await?;
-    let tunnel = request.controller.fleet().open(worker, &target, class).await?;
+    let tunnel = request.controller.links().open(worker, &target, class).await?;
     let rights = Rights::of(&request, project)?;
     let response = upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
@@ -328,7 +328,7 @@ pub(crate) async fn log(request: Request) -> Result<Response<Body>> {
             let _ = write!(target, "&{name}={value}");
         }
     }
-    let mut tunnel = request.controller.fleet().open(worker, &target, Class::Bulk).await?;
+    let mut tunnel = request.controller.links().open(worker, &target, Class::Bulk).await?;
     let cut = |e: io::Error| Error::unavailable("the worker did not send the log").because(e);
     let (offset, end) = (tunnel.read_u64().await.map_err(cut)?, tunnel.read_u64().await.map_err(cut)?);
     let (reader, writer) = tunnel.into_split();

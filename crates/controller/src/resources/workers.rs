@@ -41,7 +41,7 @@ impl Controller {
         if let Some(used) = self.placer().reserved(worker.metadata.uid) {
             worker.status.reserved = used;
         }
-        if let Some(seen) = self.fleet().last_seen(worker.metadata.uid) {
+        if let Some(seen) = self.links().last_seen(worker.metadata.uid) {
             worker.status.last_seen = Some(seen);
         }
         worker
@@ -78,7 +78,7 @@ impl Controller {
             }
             match change.commit().await {
                 Ok(_) if held.is_empty() => {
-                    self.fleet().forget(uid);
+                    self.links().forget(uid);
                     return Ok(());
                 }
                 Ok(_) => {}
@@ -93,7 +93,7 @@ impl Controller {
             return Err(Error::conflict(format!("the worker '{name}' holds {held} VMs"))
                 .hint(format!("delete them first, or, when the host is certainly dead: hostler worker delete {name} --confirm-dead")));
         }
-        if self.fleet().is_connected(worker.metadata.uid) && confirm_dead {
+        if self.links().is_connected(worker.metadata.uid) && confirm_dead {
             return Err(Error::conflict(format!("the worker '{name}' is connected: it is not dead"))
                 .hint("stop the worker program on that host first, or delete its VMs"));
         }
@@ -120,7 +120,7 @@ impl Controller {
         request: AdoptRequest,
     ) -> Result<Vm> {
         let (worker, found) = self.unclaimed(worker, vm)?;
-        let held = self.fleet().ask_for_assignment(worker.metadata.uid, vm).await?;
+        let held = self.links().ask_for_assignment(worker.metadata.uid, vm).await?;
         let work =
             held.work.ok_or_else(|| Error::conflict("the worker knows too little of this VM to adopt it"))?;
         let project = request.project.unwrap_or(held.project);
@@ -153,7 +153,7 @@ impl Controller {
         change.warning("worker", &worker.metadata, "UnclaimedRemoved", message)?;
         change.audit(caller, Verb::Delete, found.project.as_ref(), "ok")?;
         change.commit().await?;
-        self.fleet().bury(worker.metadata.uid, &found);
+        self.links().bury(worker.metadata.uid, &found);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a worker reports becomes the status of its VMs and of itself.
 
-use super::Fleet;
+use super::Links;
 use crate::recovery;
 use api::{
     Condition, Vm, VmPhase, Worker,
@@ -11,7 +11,7 @@ use api::{
 use base::{ByteSize, Code, Error, Result, Uid};
 use std::collections::BTreeSet;
 
-impl Fleet {
+impl Links {
     /// Takes one line. An error ends the link: it can then be tried again from a snapshot.
     pub(super) async fn take_report(&self, worker: Uid, line: &[u8]) -> Result<()> {
         let report: Report = serde_json::from_slice(line)

@@ -1,6 +1,6 @@
 //! What a worker is told: its full desired set.
 
-use super::Fleet;
+use super::Links;
 use crate::codec;
 use api::{
     Image, Vm,
@@ -17,7 +17,7 @@ pub(super) fn concerns(vm: &Vm) -> (Option<Uid>, u64, u64, bool, bool) {
     (worker, s.epoch, vm.metadata.generation, s.admitted, vm.metadata.deleted_at.is_some())
 }
 
-impl Fleet {
+impl Links {
     /// The desired set of a worker as bytes to send, and as bytes to compare (without the revision).
     pub(super) fn assignments(&self, worker: Uid) -> (Bytes, Bytes) {
         let mut set = self.0.view.read(|t| {

@@ -41,7 +41,7 @@ const RECOVERY_LOOK: Duration = Duration::from_millis(200);
 
 /// All links. Cheap to clone.
 #[derive(Clone)]
-pub struct Fleet(Arc<Inner>);
+pub struct Links(Arc<Inner>);
 
 struct Inner {
     view: View,
@@ -73,9 +73,9 @@ impl Default for Presence {
     }
 }
 
-impl Fleet {
-    pub(crate) fn start(view: &View, writer: &Writer, recovery: &Recovery) -> (Fleet, rt::task::Task<()>) {
-        let fleet = Fleet(Arc::new(Inner {
+impl Links {
+    pub(crate) fn start(view: &View, writer: &Writer, recovery: &Recovery) -> (Links, rt::task::Task<()>) {
+        let links = Links(Arc::new(Inner {
             view: view.clone(),
             writer: writer.clone(),
             recovery: recovery.clone(),
@@ -84,11 +84,11 @@ impl Fleet {
             started: rt::clock::now(),
             tasks: rt::task::Group::new(),
         }));
-        let watching = fleet.clone();
-        let task = rt::task::spawn("fleet", async move {
+        let watching = links.clone();
+        let task = rt::task::spawn("links", async move {
             tokio::join!(watching.dispatch(), watching.notice_absence(), watching.recover());
         });
-        (fleet, task)
+        (links, task)
     }
 
     /// Takes in a link that has proved to be of a worker.
@@ -101,8 +101,8 @@ impl Fleet {
         }
         match self.0.sessions.admit(incoming).await {
             Ok(Admitted::Session(session)) => {
-                let fleet = self.clone();
-                self.0.tasks.spawn("session", async move { fleet.serve(session).await });
+                let links = self.clone();
+                self.0.tasks.spawn("session", async move { links.serve(session).await });
             }
             Ok(Admitted::Bulk(_)) => {}
             Err(e) => tracing::info!(error = %e, worker = %uid, "a link was not taken"),
