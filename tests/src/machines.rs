@@ -186,8 +186,16 @@ fn told(plan: &Value) -> Vec<String> {
 impl Snapshot {
     /// All files below the usual places of a root directory, without what the login itself writes.
     pub fn of(root: &Path) -> Self {
+        Self::below(root, PLACES.iter().map(|p| root.join(p)).collect())
+    }
+
+    /// All files of a directory, itself included.
+    pub fn of_directory(dir: &Path) -> Self {
+        Self::below(dir, vec![dir.to_owned()])
+    }
+
+    fn below(root: &Path, mut open: Vec<PathBuf>) -> Self {
         let mut all = BTreeMap::new();
-        let mut open: Vec<PathBuf> = PLACES.iter().map(|p| root.join(p)).collect();
         while let Some(path) = open.pop() {
             let Ok(metadata) = path.symlink_metadata() else { continue };
             let Ok(name) = path.strip_prefix(root).map(Path::to_owned) else { continue };

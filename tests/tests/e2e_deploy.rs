@@ -2,14 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // part of a test
 
-use e2e::{Fleet, Process, Ran, alive, eventually};
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use e2e::{Fleet, Process, Ran, Snapshot, alive, eventually};
+use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -54,32 +48,8 @@ async fn commit_all(fleet: &Fleet) {
     git_in(fleet, &["commit", "-q", "-m", "first commit"]).await;
 }
 
-/// What can be seen of paths: mode, owner, time of change, content.
-type Snapshot = BTreeMap<PathBuf, (u32, u32, i64, i64, Vec<u8>)>;
-
-/// All files below a directory.
-fn snapshot(dir: &Path) -> Snapshot {
-    let mut all = BTreeMap::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(path) = open.pop() {
-        let Ok(metadata) = path.symlink_metadata() else { continue };
-        let content = if metadata.is_file() {
-            fs::read(&path).unwrap_or_default()
-        } else if metadata.is_symlink() {
-            fs::read_link(&path).unwrap_or_default().into_os_string().into_encoded_bytes()
-        } else {
-            Vec::new()
-        };
-        if metadata.is_dir() {
-            open.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()));
-        }
-        all.insert(path, (metadata.mode(), metadata.uid(), metadata.mtime(), metadata.mtime_nsec(), content));
-    }
-    all
-}
-
 fn homes(fleet: &Fleet) -> Vec<Snapshot> {
-    fleet.nodes().iter().map(|n| snapshot(&n.home())).collect()
+    fleet.nodes().iter().map(|n| Snapshot::of_directory(&n.home())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
