@@ -6,7 +6,10 @@ use std::{
     process::Stdio,
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
 
 /// Calls the program with directories of its own.
 #[derive(Clone, Debug)]
@@ -118,18 +121,20 @@ impl Cli {
         let what = format!("{command:?}");
         let mut child = command.spawn().expect("the program starts");
         let mut stdin = child.stdin.take().expect("its input");
+        let (mut stdout, mut stderr) =
+            (child.stdout.take().expect("its output"), child.stderr.take().expect("its errors"));
         let input = input.to_vec();
         let writing = async move {
             let _ = stdin.write_all(&input).await; // it may not read all of it
             drop(stdin);
         };
-        let both = async { tokio::join!(writing, child.wait_with_output()).1 };
-        let output = tokio::time::timeout(Duration::from_mins(2), both).await;
-        let output = output.unwrap_or_else(|_| panic!("{what} did not end")).expect("its output");
-        Ran {
-            code: output.status.code().unwrap_or(255),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        // Kept outside of what is given up, so that one that did not end can be quoted.
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let reading = async { tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err)) };
+        let all = async { tokio::join!(writing, reading, child.wait()).2 };
+        let ended = tokio::time::timeout(Duration::from_mins(2), all).await;
+        let [stdout, stderr] = [&out, &err].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let Ok(status) = ended else { panic!("{what} did not end; it said:\n{stdout}{stderr}") };
+        Ran { code: status.expect("its status").code().unwrap_or(255), stdout, stderr }
     }
 }

@@ -164,6 +164,13 @@ steps:
   - file: {path: ~/last, content: "3"}
 "#;
 
+/// What is written of the only deployment that there was.
+fn history(fleet: &Fleet) -> Option<String> {
+    let all = fleet.path().parent()?.join("home/state/hostler/fleet/deployments");
+    let mine = fs::read_dir(all).ok()?.next()?.ok()?.path();
+    fs::read_to_string(fs::read_dir(mine).ok()?.next()?.ok()?.path()).ok()
+}
+
 async fn step_of(fleet: &Fleet) -> u32 {
     let file = fleet.nodes()[0].home().join("step");
     eventually("the step begins", SOON, || async { fs::read_to_string(&file).ok()?.trim().parse().ok() })
@@ -178,6 +185,11 @@ async fn e2e_a_killed_deployment_ends_on_the_node_and_the_next_one_completes_it(
     let mut first = Process::start(fleet.command(&["deploy", "--node", "web1"]), &log);
     let step = step_of(&fleet).await;
     assert!(home.join("first").exists() && home.join("state/lock").symlink_metadata().is_ok());
+    // The step may have begun before we heard that it did.
+    eventually("the step is in the history", SOON, || async {
+        history(&fleet)?.contains(r#""step":"script""#).then_some(())
+    })
+    .await;
     first.kill().await;
     eventually("the step is ended", SOON, || async { (!alive(step)).then_some(()) }).await;
     eventually("the lock is free", SOON, || async {

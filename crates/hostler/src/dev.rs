@@ -117,7 +117,6 @@ fn agent_options(dir: &Path, options: &DevOptions) -> Result<AgentOptions> {
     if options.synthetic {
         agent.runtimes = vec![SYNTHETIC.into()];
         agent.capacity = Some(work::synthetic_capacity());
-        agent.reserve = Some(Amounts::default());
     } else if options.workers > 1 {
         let n = u64::from(options.workers);
         let (free, _) = rt::files::disk_space(&options.data_dir)?;
@@ -128,7 +127,6 @@ fn agent_options(dir: &Path, options: &DevOptions) -> Result<AgentOptions> {
             disk: ByteSize(free / 10 * 9 / n),
             named: BTreeMap::new(),
         });
-        agent.reserve = Some(Amounts::default());
     }
     Ok(agent)
 }

@@ -4,7 +4,7 @@ use api::worker::Amounts;
 use base::{ByteSize, Error, Name, Result, Secret};
 use cli::WorkerOptions;
 use std::path::PathBuf;
-use worker::agent::{AgentOptions, RunOptions, SYNTHETIC, Worker};
+use worker::agent::{AgentOptions, Reserve, RunOptions, SYNTHETIC, Worker};
 
 /// What a synthetic worker offers.
 pub fn synthetic_capacity() -> Amounts {
@@ -42,25 +42,16 @@ fn run_options(options: WorkerOptions) -> Result<RunOptions> {
     let name = options.name.clone().unwrap_or_else(rt::host::hostname);
     let name = Name::new(name).map_err(|e| Error::invalid("--name", e.to_string()))?;
     let mut agent = AgentOptions::new(&options.data_dir, this_program()?);
+    agent.reserve = Reserve {
+        cpu_milli: options.reserve_cpu_milli,
+        memory: options.reserve_memory,
+        disk: options.reserve_disk,
+    };
     if options.synthetic {
         agent.runtimes = vec![SYNTHETIC.into()];
         agent.capacity = Some(synthetic_capacity());
-        agent.reserve = Some(Amounts::default());
     }
     agent.labels = options.labels;
     agent.resources = options.resources;
-    let asked = [
-        options.reserve_cpu_milli.is_some(),
-        options.reserve_memory.is_some(),
-        options.reserve_disk.is_some(),
-    ];
-    if asked.contains(&true) {
-        agent.reserve = Some(Amounts {
-            cpu_milli: options.reserve_cpu_milli.unwrap_or(0),
-            memory: options.reserve_memory.unwrap_or(ByteSize::mib(512)),
-            disk: options.reserve_disk.unwrap_or(ByteSize::gib(1)),
-            named: std::collections::BTreeMap::new(),
-        });
-    }
     Ok(RunOptions { agent, name, url: options.url, join_token: join_token.transpose()? })
 }

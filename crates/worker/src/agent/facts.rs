@@ -25,10 +25,7 @@ impl Facts {
     /// What is known without a look at the runtimes.
     pub async fn new(options: AgentOptions, runtimes: &[Arc<dyn Runtime>]) -> Result<Self> {
         let capacity = capacity(&options)?;
-        let reserve = match &options.reserve {
-            Some(reserve) => reserve.clone(),
-            None => reserve(&options, &capacity).await?,
-        };
+        let reserve = reserve(&options, &capacity).await?;
         let os = rt::host::os().to_owned();
         let host = HostFacts {
             arch: options.arch.clone().unwrap_or_else(|| rt::host::arch().into()),
@@ -137,23 +134,30 @@ fn disk_size(dir: &Path) -> Result<ByteSize> {
     rt::files::disk_space(dir).map(|(_, size)| ByteSize(size))
 }
 
-/// What is kept back for the host; see [`AgentOptions::reserve`].
+/// What is kept back for the host; see [`Reserve`](super::Reserve).
 async fn reserve(options: &AgentOptions, capacity: &Amounts) -> Result<Amounts> {
-    let share = |size: ByteSize, least: u64| (size.bytes() / 20).max(least).min(size.bytes());
-    let others = match (&options.state_dir, &options.capacity) {
-        (Some(dir), None) => {
-            let dir = dir.clone();
-            rt::task::blocking(move || used_by_others(&dir)).await??
+    let asked = options.reserve;
+    let (mut memory, mut disk, mut others) = (0, 0, 0);
+    if options.capacity.is_none() {
+        (memory, disk) = shares(capacity);
+        if let Some(dir) = options.state_dir.clone() {
+            others = rt::task::blocking(move || used_by_others(&dir)).await??;
         }
-        _ => 0, // who says what there is says what VMs may have
-    };
-    let disk = share(capacity.disk, 1 << 30).saturating_add(others).min(capacity.disk.bytes());
+    }
+    let memory = asked.memory.map_or(memory, ByteSize::bytes);
+    let disk = asked.disk.map_or(disk, ByteSize::bytes).saturating_add(others);
     Ok(Amounts {
-        cpu_milli: 0,
-        memory: ByteSize(share(capacity.memory, 512 << 20)),
-        disk: ByteSize(disk),
+        cpu_milli: asked.cpu_milli.unwrap_or(0),
+        memory: ByteSize(memory.min(capacity.memory.bytes())),
+        disk: ByteSize(disk.min(capacity.disk.bytes())),
         named: std::collections::BTreeMap::new(),
     })
+}
+
+/// Bytes of memory and disk that a host keeps of what it has, where nobody chose.
+fn shares(capacity: &Amounts) -> (u64, u64) {
+    let share = |size: ByteSize, least: u64, most: u64| (size.bytes() / 20).clamp(least, most);
+    (share(capacity.memory, 512 << 20, u64::MAX), share(capacity.disk, 1 << 30, 4 << 30))
 }
 
 /// Bytes of the file system that are neither free nor ours.
@@ -171,4 +175,32 @@ fn used_below(dir: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(of).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amounts(memory: ByteSize, disk: ByteSize) -> Amounts {
+        Amounts { memory, disk, ..Amounts::default() }
+    }
+
+    #[test]
+    fn the_share_of_the_host_has_bounds() {
+        let kept = |memory, disk| shares(&amounts(ByteSize::gib(memory), ByteSize::gib(disk)));
+        assert_eq!(kept(4, 10), (512 << 20, 1 << 30));
+        assert_eq!(kept(40, 40), (2 << 30, 2 << 30));
+        assert_eq!(kept(400, 4000), (20 << 30, 4 << 30));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_given_capacity_is_kept_but_what_was_asked_for() {
+        let given = amounts(ByteSize::gib(8), ByteSize::gib(100));
+        let mut options = AgentOptions::synthetic(given.clone());
+        assert_eq!(reserve(&options, &given).await.unwrap(), Amounts::default());
+        options.reserve.disk = Some(ByteSize::gib(7));
+        assert_eq!(reserve(&options, &given).await.unwrap().disk, ByteSize::gib(7));
+        options.reserve.disk = Some(ByteSize::gib(700));
+        assert_eq!(reserve(&options, &given).await.unwrap().disk, given.disk);
+    }
 }

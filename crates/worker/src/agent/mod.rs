@@ -46,7 +46,7 @@ use api::{
     meta::Labels,
     worker::Amounts,
 };
-use base::{Code, Error, Result};
+use base::{ByteSize, Code, Error, Result};
 use bytes::Bytes;
 use futures::Stream;
 use host::Host;
@@ -68,9 +68,8 @@ pub struct AgentOptions {
     pub labels: Labels,
     /// What there is; `None`: what is found.
     pub capacity: Option<Amounts>,
-    /// What is kept back for the host; `None`: of memory the larger of 5 % and 512 MiB; of the disk the larger of 5 %
-    /// and 1 GiB, and what others use of it at the start; of CPUs nothing, since they are shared by time.
-    pub reserve: Option<Amounts>,
+    /// What VMs may not have.
+    pub reserve: Reserve,
     /// Named resources, e.g. `gpu: 2`.
     pub resources: BTreeMap<String, u64>,
     /// The architecture to claim, for synthetic workers; `None`: this host's.
@@ -85,6 +84,19 @@ pub struct AgentOptions {
     pub version: String,
 }
 
+/// What is kept back for the host. What is `None` is chosen: nothing of a capacity that was given, for who says what there
+/// is says what VMs may have; of one that was found, what each field says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reserve {
+    /// Thousandths of a CPU. Nothing, since CPUs are shared by time.
+    pub cpu_milli: Option<u64>,
+    /// 5 % of the memory, at least 512 MiB.
+    pub memory: Option<ByteSize>,
+    /// Beside what others use of the file system at the start: 5 % of it, at least 1 and at most 4 GiB, since what a
+    /// host needs to go on does not grow with its disk.
+    pub disk: Option<ByteSize>,
+}
+
 impl AgentOptions {
     /// The usual set-up: real machines, everything found, a heartbeat as often as the controller expects it.
     pub fn new(state_dir: impl Into<PathBuf>, shim_program: impl Into<PathBuf>) -> Self {
@@ -92,7 +104,7 @@ impl AgentOptions {
             state_dir: Some(state_dir.into()),
             labels: Labels::new(),
             capacity: None,
-            reserve: None,
+            reserve: Reserve::default(),
             resources: BTreeMap::new(),
             arch: None,
             runtimes: vec![QEMU.into()],
@@ -107,7 +119,6 @@ impl AgentOptions {
         AgentOptions {
             state_dir: None,
             capacity: Some(capacity),
-            reserve: Some(Amounts::default()),
             runtimes: vec![SYNTHETIC.into()],
             ..AgentOptions::new(PathBuf::new(), PathBuf::new())
         }
