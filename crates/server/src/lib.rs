@@ -5,6 +5,7 @@
 
 mod guard;
 mod handlers;
+mod linger;
 mod listen;
 mod metrics;
 pub mod openapi;

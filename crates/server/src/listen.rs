@@ -1,6 +1,6 @@
 //! Connections: who is let in, how many, and how long they may dawdle.
 
-use crate::guard::Peer;
+use crate::{guard::Peer, linger::Lingering};
 use axum::{Router, body::Body, http::Request};
 use base::{Error, Result};
 use hyper_util::{
@@ -108,8 +108,10 @@ impl Connection {
             .max_concurrent_streams(256)
             .max_pending_accept_reset_streams(Some(64))
             .max_header_list_size(32 * 1024);
-        let served =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        let served = builder.serve_connection_with_upgrades(
+            TokioIo::new(Lingering::new(stream)),
+            TowerToHyperService::new(service),
+        );
         tokio::select! {
             result = served => {
                 if let Err(e) = result {
