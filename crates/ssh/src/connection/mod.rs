@@ -1,6 +1,7 @@
 //! A connection to one SSH server.
 
 pub(crate) mod handshake;
+pub(crate) mod knock;
 pub(crate) mod native;
 mod state;
 mod valve;
@@ -18,6 +19,7 @@ use base::Result;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use handshake::Handshake;
+use knock::Knock;
 use native::Native;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
@@ -114,6 +116,28 @@ impl Connection {
     {
         let native = Native::establish(stream, Handshake::new(options)?, &Arc::default()).await?;
         Ok(Connection::new(Way::Native(Arc::new(native)), Vec::new(), None))
+    }
+
+    /// The same over a stream that this opens, and over another one where the server hangs up before it has shown its key:
+    /// mostly it is busy with others, so it is asked again for about four seconds.
+    ///
+    /// # Errors
+    /// As [`Connection::connect`], and what opening a stream does.
+    pub async fn connect_over<'a, S>(
+        open: impl Fn() -> BoxFuture<'a, Result<S>> + Send,
+        options: Options,
+    ) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut knock = Knock::new();
+        loop {
+            let (stream, state) = (open().await?, Arc::<State>::default());
+            match Native::establish(stream, Handshake::new(options.clone())?, &state).await {
+                Err(e) if knock.again(&state).await => tracing::debug!(error = %e, "knocking again"),
+                tried => return Ok(Connection::new(Way::Native(Arc::new(tried?)), Vec::new(), None)),
+            }
+        }
     }
 
     /// One that may open others like itself.

@@ -12,25 +12,17 @@ use crate::{
     connection::{
         State, Way,
         handshake::{Handshake, Keepalive},
+        knock::Knock,
         native::{Native, WAITING_OF_MANY},
     },
     program::{self, Master},
 };
 use base::{Error, Result};
 use futures::future::BoxFuture;
-use rt::clock::Backoff;
-use std::{
-    net::IpAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// How a server that goes silent is noticed, where no configuration says.
 const KEEPALIVE: Keepalive = Keepalive { interval: Duration::from_secs(15), most: 3 };
-/// How often a server that hung up on us is asked again: about four seconds, by [`FIRST_PAUSE`] and [`LONGEST_PAUSE`].
-const RETRIES: usize = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Inner {
     /// The connection to the last host, over all before it; `None` for a way without hosts.
@@ -84,20 +76,16 @@ impl Core {
         host.connect_timeout.unwrap_or(self.options.connect_timeout)
     }
 
-    /// A server that hangs up before it says anything is mostly one that is busy with others, so it is asked again.
     async fn native(&self, leg: &Leg, before: Option<&Connection>) -> Result<Native> {
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-        let mut dropped = 0;
+        let mut knock = Knock::new();
         loop {
             let state = Arc::<State>::default();
-            let again = if dropped > 0 { Some(self.pacer.again().await?) } else { None };
+            let again = if knock.was_dropped() { Some(self.pacer.again().await?) } else { None };
             let tried = self.attempt(leg, before, &state).await;
             drop(again);
             match tried {
-                Err(e) if state.dropped.load(Ordering::Relaxed) && dropped < RETRIES => {
+                Err(e) if knock.again(&state).await => {
                     tracing::debug!(host = leg.name(), error = %e, "the server hung up, knocking again");
-                    dropped += 1;
-                    rt::clock::sleep(backoff.delay()).await;
                 }
                 tried => return tried,
             }

@@ -1,6 +1,8 @@
 //! SSH servers that ask for passwords, pass signals on, or misbehave.
 
-use base::{Code, Secret};
+use base::{Code, Error, Secret};
+use futures::FutureExt;
+use parking_lot::Mutex;
 use russh::{
     Channel, ChannelId, MethodKind, MethodSet, Sig,
     keys::PrivateKey,
@@ -170,6 +172,23 @@ async fn no_proof_at_all_may_be_enough() {
         Connection::connect(fake.stream, fake.options).await.err().unwrap().code,
         Code::Unauthenticated
     );
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_at_once_is_asked_again_and_one_that_refuses_is_not() {
+    for (password, streams) in [("right", 3), ("wrong", 3)] {
+        let fake = start(false, "somebody", Some(password));
+        let busy = || tokio::io::duplex(64).0; // its other end is gone
+        let streams = Mutex::new((streams, vec![fake.stream, busy(), busy()]));
+        let open = || {
+            let (asked, left) = &mut *streams.lock();
+            *asked -= 1;
+            futures::future::ready(left.pop().ok_or_else(|| Error::internal("too often"))).boxed()
+        };
+        let connected = Connection::connect_over(open, fake.options).await;
+        assert_eq!(connected.err().map(|e| e.code), (password == "wrong").then_some(Code::Unauthenticated));
+        assert_eq!(streams.lock().0, 0);
+    }
 }
 
 #[tokio::test]

@@ -53,9 +53,10 @@ impl Guest {
     /// A new connection.
     async fn log_in(&self, host: &Host, vm: &Vm) -> Result<Session> {
         let (_, work) = vm.work()?;
-        let stream = vm.need_runtime(host)?.connect(vm.uid, Target::Port(22)).await?;
+        let runtime = vm.need_runtime(host)?;
+        let open = || runtime.connect(vm.uid, Target::Port(22));
         // Boxed: the handshake is large, and thousands of VMs have a task that may need one.
-        let connecting = Connection::connect(stream, options(&work, vm.record().host_key)?);
+        let connecting = Connection::connect_over(open, options(&work, vm.record().host_key)?);
         let connection = Box::pin(connecting).await?;
         if !work.image.seed && vm.record().host_key.is_none() {
             let seen = connection.host_key_seen();
