@@ -1,14 +1,11 @@
 //! HTTP/2 settings, keepalive and errors: the same on both sides.
 
-use crate::hello::Role;
+use crate::{hello::Role, io::Arrivals};
 use base::Error;
 use std::{
     future::poll_fn,
     io,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -106,39 +103,41 @@ impl KeepAlive {
         self,
         pings: Pings,
         ping_pong: Option<h2::PingPong>,
-        arrived: Arc<AtomicU64>,
+        arrivals: Arc<Arrivals>,
     ) -> Error {
         let Some(mut ping_pong) = ping_pong else { return Error::internal("a link has no keepalive") };
         loop {
             match pings {
                 Pings::Always => rt::clock::sleep(self.interval).await,
-                Pings::WhenOverdue => self.overdue(&arrived).await,
+                Pings::WhenOverdue => self.overdue(&arrivals).await,
             }
-            if let Err(e) = self.ping(&mut ping_pong, &arrived).await {
+            if let Err(e) = self.ping(&mut ping_pong, &arrivals).await {
                 return e;
             }
         }
     }
 
-    /// Waits until nothing has arrived for a third longer than an interval.
-    async fn overdue(self, arrived: &AtomicU64) {
-        let (mut last, mut quiet) = (arrived.load(Ordering::Relaxed), 0);
-        while quiet < 4 {
-            rt::clock::sleep(self.interval / 3).await;
-            let now = arrived.load(Ordering::Relaxed);
-            quiet = if now == last { quiet + 1 } else { 0 };
-            last = now;
+    /// Waits until nothing has arrived for a third longer than an interval. It looks again when that may be, not before:
+    /// a controller with thousands of links wakes seldom.
+    async fn overdue(self, arrivals: &Arrivals) {
+        let patience = self.interval + self.interval / 3;
+        loop {
+            let left = patience.saturating_sub(arrivals.last().elapsed());
+            if left.is_zero() {
+                return;
+            }
+            rt::clock::sleep(left).await;
         }
     }
 
-    async fn ping(self, ping_pong: &mut h2::PingPong, arrived: &AtomicU64) -> Result<(), Error> {
+    async fn ping(self, ping_pong: &mut h2::PingPong, arrivals: &Arrivals) -> Result<(), Error> {
         ping_pong.send_ping(h2::Ping::opaque()).map_err(|e| broken(&e))?;
         loop {
-            let before = arrived.load(Ordering::Relaxed);
+            let before = arrivals.last();
             let pong = poll_fn(|cx| ping_pong.poll_pong(cx));
             match rt::clock::timeout(self.timeout, "a ping on the link", pong).await {
                 Ok(pong) => return pong.map(drop).map_err(|e| broken(&e)),
-                Err(_) if arrived.load(Ordering::Relaxed) != before => {}
+                Err(_) if arrivals.last() != before => {}
                 Err(e) => return Err(Error::unavailable("the other side of the link is silent").because(e)),
             }
         }

@@ -1,5 +1,6 @@
 //! Byte streams under TLS and HTTP/2.
 
+use rt::clock::Instant;
 use std::{
     io,
     pin::Pin,
@@ -8,6 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -94,16 +96,40 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ReadAhead<T> {
     }
 }
 
-/// Counts what arrives, so that a keepalive can tell a busy link from a dead one.
+/// When something last arrived, so that a keepalive can tell a busy link from a dead one.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    begin: Instant,
+    /// Nanoseconds after the beginning.
+    last: AtomicU64,
+}
+
+impl Arrivals {
+    fn now() -> Self {
+        Arrivals { begin: rt::clock::now(), last: AtomicU64::new(0) }
+    }
+
+    fn note(&self) {
+        let nanos = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.last.store(nanos, Ordering::Relaxed);
+    }
+
+    /// The beginning, where nothing has arrived yet.
+    pub(crate) fn last(&self) -> Instant {
+        self.begin + Duration::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+}
+
+/// Notes when something arrives.
 pub(crate) struct Watched {
     inner: BoxedIo,
-    arrived: Arc<AtomicU64>,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Watched {
-    pub(crate) fn new(inner: BoxedIo) -> (Self, Arc<AtomicU64>) {
-        let arrived = Arc::new(AtomicU64::new(0));
-        (Watched { inner, arrived: arrived.clone() }, arrived)
+    pub(crate) fn new(inner: BoxedIo) -> (Self, Arc<Arrivals>) {
+        let arrivals = Arc::new(Arrivals::now());
+        (Watched { inner, arrivals: arrivals.clone() }, arrivals)
     }
 }
 
@@ -115,7 +141,9 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        self.arrived.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        if buf.filled().len() > before {
+            self.arrivals.note();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -35,12 +35,12 @@ impl Connection {
         keep_alive: KeepAlive,
         parent: Option<Ending>,
     ) -> Result<Self> {
-        let (io, arrived) = Watched::new(stream);
+        let (io, arrivals) = Watched::new(stream);
         let limits = Limits::of(role);
         let (requests, mut connection) =
             limits.client().handshake::<_, Bytes>(io).await.map_err(|e| broken(&e))?;
         let ending = Ending::default();
-        let silence = keep_alive.of(role).watch(Pings::WhenOverdue, connection.ping_pong(), arrived);
+        let silence = keep_alive.of(role).watch(Pings::WhenOverdue, connection.ping_pong(), arrivals);
         let driver = {
             let ending = ending.clone();
             async move {

@@ -61,12 +61,12 @@ impl Offer {
 
 /// Serves one welcomed connection until it ends, and says why it did. Ends all its tunnels then.
 pub async fn serve<H: Handler>(stream: BoxedIo, role: Role, handler: Arc<H>, keep_alive: KeepAlive) -> Error {
-    let (io, arrived) = Watched::new(stream);
+    let (io, arrivals) = Watched::new(stream);
     let mut connection = match Limits::of(role).server().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(e) => return broken(&e),
     };
-    let mut silence = pin!(keep_alive.of(role).watch(Pings::Always, connection.ping_pong(), arrived));
+    let mut silence = pin!(keep_alive.of(role).watch(Pings::Always, connection.ping_pong(), arrivals));
     let requests = rt::task::Group::new();
     let one_at_a_time = Arc::new(Mutex::new(()));
     loop {
