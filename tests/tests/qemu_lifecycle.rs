@@ -10,6 +10,9 @@ use std::{fs, time::Duration};
 /// Longest time for a guest to start, on a busy machine without acceleration.
 const BOOT: Duration = Duration::from_mins(1);
 
+/// Prints what memory a guest has, KiB.
+const MEMORY: &str = "awk '/MemTotal/ { print $2 }' /proc/meminfo";
+
 async fn cluster(test: &str) -> Option<Cluster> {
     let Some(image) = guest_image() else {
         skip(test, "the guest image is not built");
@@ -53,7 +56,11 @@ async fn qemu_a_disk_is_kept_and_policies_are_followed() {
     assert_eq!(sh(cli, "web", "cat note").await, "kept");
 
     let before = sh(cli, "web", boot_id).await;
+    let memory = async || -> u64 { sh(cli, "web", MEMORY).await.parse().unwrap() };
+    let little = memory().await;
+    cli.run(&["vm", "update", "web", "--memory", "256MiB"]).await.ok();
     cli.run(&["vm", "restart", "web", "--wait"]).await.ok();
+    assert!(memory().await > little + (100 << 10), "a restart gives the new size");
     assert_eq!(sh(cli, "web", "cat note").await, "kept");
     assert_ne!(sh(cli, "web", boot_id).await, before, "it has booted again");
 

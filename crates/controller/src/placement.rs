@@ -42,6 +42,29 @@ pub(crate) fn waits(vm: &Vm) -> bool {
         && matches!(vm.status.phase, VmPhase::Pending | VmPhase::Stopped)
 }
 
+/// Whether a VM is to restart with another size than it was admitted with. It then stops, gives its place back and is
+/// admitted anew, which may make it wait.
+pub(crate) fn has_outgrown(vm: &Vm) -> bool {
+    let (spec, status) = (&vm.spec, &vm.status);
+    let restarts = spec.power == Power::Running && spec.restarts > status.restarts_done;
+    let differs = |charged: &worker::Amounts| *charged != charge_of(spec, &status.runtime);
+    status.admitted && restarts && status.charged.as_ref().is_some_and(differs)
+}
+
+/// A VM without a place to run is pending where it is to run, and stopped where it is not.
+pub(crate) fn rest(vm: &mut Vm) {
+    let status = &mut vm.status;
+    match (status.phase, vm.spec.power) {
+        _ if status.admitted => {}
+        (VmPhase::Stopped, Power::Running) => status.phase = VmPhase::Pending,
+        (VmPhase::Pending | VmPhase::Failed, Power::Stopped) => {
+            status.phase = VmPhase::Stopped;
+            (status.message, status.fix) = (String::new(), None);
+        }
+        _ => {}
+    }
+}
+
 /// What a VM of this spec is charged.
 pub(crate) fn charge_of(spec: &VmSpec, runtime: &str) -> worker::Amounts {
     let overhead = if runtime == "qemu" { QEMU_OVERHEAD } else { ByteSize(0) };

@@ -1,7 +1,7 @@
 //! What a worker is told: its full desired set.
 
 use super::Links;
-use crate::codec;
+use crate::{codec, placement::has_outgrown};
 use api::{
     Image, Vm,
     assignment::{Assignment, Assignments, Desired, VERSION, Work},
@@ -13,8 +13,8 @@ use bytes::Bytes;
 /// The parts of a VM that its worker must know of: only a change of these is told.
 pub(super) fn concerns(vm: &Vm) -> (Option<Uid>, u64, u64, bool, bool) {
     let worker = vm.status.worker.as_ref().map(|w| w.uid);
-    let s = &vm.status;
-    (worker, s.epoch, vm.metadata.generation, s.admitted, vm.metadata.deleted_at.is_some())
+    let may_run = vm.status.admitted && !has_outgrown(vm);
+    (worker, vm.status.epoch, vm.metadata.generation, may_run, vm.metadata.deleted_at.is_some())
 }
 
 impl Links {
@@ -42,7 +42,7 @@ impl Links {
         let uid = vm.metadata.uid;
         let desired = if vm.metadata.deleted_at.is_some() {
             Desired::Removed
-        } else if vm.status.admitted && vm.spec.power == Power::Running {
+        } else if vm.status.admitted && vm.spec.power == Power::Running && !has_outgrown(vm) {
             Desired::Running
         } else {
             Desired::Stopped
@@ -118,7 +118,7 @@ impl Links {
 /// The generation that a worker is told. While a start still waits for CPU and memory the worker cannot act on it, and what
 /// it reports until then must not look like an answer to it.
 fn told_generation(vm: &Vm) -> u64 {
-    let waits = vm.spec.power == Power::Running && !vm.status.admitted;
+    let waits = vm.spec.power == Power::Running && (!vm.status.admitted || has_outgrown(vm));
     vm.metadata.generation - u64::from(waits && vm.metadata.generation > 0)
 }
 

@@ -1,7 +1,7 @@
 //! What a worker reports becomes the status of its VMs and of itself.
 
 use super::Links;
-use crate::recovery;
+use crate::{placement, recovery};
 use api::{
     Condition, Vm, VmPhase, Worker,
     assignment::{Report, VmReport},
@@ -245,13 +245,13 @@ fn keep_times(before: &[Condition], mut now: Vec<Condition>) -> Vec<Condition> {
 /// Whether a report says "stopped" of a VM that has been told to start since. It would undo the start for those who wait
 /// for it. Where it stays stopped, the worker reports that again with the new generation.
 fn is_overtaken(vm: &Vm, report: &VmReport) -> bool {
-    let starts = vm.spec.power == Power::Running && vm.status.admitted;
+    let starts = vm.spec.power == Power::Running && vm.status.admitted && !placement::has_outgrown(vm);
     starts && report.phase == VmPhase::Stopped && report.generation < vm.metadata.generation
 }
 
 fn apply(vm: &mut Vm, report: &VmReport) {
     let deleting = vm.metadata.deleted_at.is_some();
-    let stopped = vm.spec.power == Power::Stopped && report.phase == VmPhase::Stopped;
+    let gives_back = vm.spec.power == Power::Stopped || placement::has_outgrown(vm);
     let status = &mut vm.status;
     if !deleting {
         status.phase = report.phase;
@@ -265,10 +265,11 @@ fn apply(vm: &mut Vm, report: &VmReport) {
     status.restarts_done = report.restarts_done;
     status.started_at = report.started_at;
     status.ready_at = report.ready_at;
-    if stopped {
+    if gives_back && report.phase == VmPhase::Stopped {
         // CPU and memory are free again; the disk stays where it is.
         status.admitted = false;
     }
+    placement::rest(vm);
     set_ready(vm, report);
 }
 

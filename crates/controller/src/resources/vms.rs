@@ -154,6 +154,7 @@ impl Controller {
                 refuse_deleted(vm)?;
                 vm.metadata.labels.clone_from(&new.labels);
                 vm.spec = spec;
+                placement::rest(vm);
                 Ok(())
             })
             .await?;
@@ -172,6 +173,7 @@ impl Controller {
                 let spec = keeping_secrets(&vm.spec, spec);
                 check_change(&vm.spec, &spec)?;
                 vm.spec = spec;
+                placement::rest(vm);
                 Ok(())
             })
             .await?;
@@ -192,7 +194,8 @@ impl Controller {
                 vm.spec.restarts += 1;
                 vm.spec.power = api::vm::Power::Running;
                 vm.metadata.generation += 1;
-                if vm.status.worker.is_none() && vm.status.phase == VmPhase::Failed {
+                placement::rest(vm);
+                if !vm.status.admitted && vm.status.phase == VmPhase::Failed {
                     // It had given up waiting: it waits again, from the beginning.
                     vm.status = VmStatus {
                         phase: VmPhase::Pending,
