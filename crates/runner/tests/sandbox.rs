@@ -197,6 +197,33 @@ async fn limits_hold() {
     assert_ne!(code, Some(0), "the CPU limit ends it");
 }
 
+/// How many processes a user has.
+fn processes_of(user: u32) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+        .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == user))
+        .count()
+}
+
+#[tokio::test]
+async fn a_fork_bomb_is_bounded_and_leaves_nothing() {
+    if !possible("a_fork_bomb_is_bounded_and_leaves_nothing").await {
+        return;
+    }
+    let place = Place::new(Policy::default());
+    let small = Limits { processes: 40, ..Limits::default() };
+    let user = place.sandbox.user();
+    let (_, text) = place.run_within("b() { b | b & b; }; b", &small).await;
+    assert!(text.contains("Cannot fork"), "{text}");
+    let gone = async {
+        while processes_of(user) > 0 {
+            rt::clock::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    rt::clock::timeout(Duration::from_secs(10), "the end of the bomb", gone).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_sandbox_ends_with_its_handle() {
     if !possible("a_sandbox_ends_with_its_handle").await {
