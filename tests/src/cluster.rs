@@ -204,6 +204,19 @@ impl Cluster {
         self.controller = start_controller(&self.cli, &self.setup, self.dir.path(), address, args);
     }
 
+    /// As [`restart_controller`](Self::restart_controller), but by a program that is given the controller's command line.
+    ///
+    /// # Panics
+    /// Where it never served.
+    pub fn restart_controller_by(&mut self, by: &[&str]) {
+        self.forget_what_is_told_at_a_start();
+        let address = self.listen.as_deref().expect("it has served");
+        let mut command = rt::process::command(by[0]);
+        command.args(&by[1..]).arg(binary()).args(controller_arguments(&self.setup, address));
+        self.cli.dress(&mut command);
+        self.controller = Process::start(command, &self.dir.path().join("controller.log"));
+    }
+
     /// What `dev` tells anew at each start: nobody must read what the start before said.
     fn forget_what_is_told_at_a_start(&self) {
         let mut told = vec![self.data_dir().join("address")];
@@ -358,6 +371,8 @@ impl Drop for Cluster {
         for pid in processes_under(self.dir.path()) {
             let _ = rt::process::signal(pid, rt::process::Signal::KILL);
         }
+        // The operations of a controller that was killed: the next one would end them.
+        drop(runner::Place::of(&self.data_dir()));
     }
 }
 
@@ -376,22 +391,25 @@ fn data_dir(layout: Layout, dir: &Path) -> PathBuf {
 }
 
 fn start_controller(cli: &Cli, setup: &Setup, dir: &Path, listen: &str, args: &[&str]) -> Process {
-    let workers = setup.workers.to_string();
-    let guest = setup.guest.as_ref().map(|g| g.display().to_string());
+    assert!(binary().exists(), "{} is not built: cargo build -p hostler", binary().display());
+    let mut command = cli.command(&[]);
+    command.args(controller_arguments(setup, listen)).args(args);
+    Process::start(command, &dir.join("controller.log"))
+}
+
+fn controller_arguments(setup: &Setup, listen: &str) -> Vec<String> {
     let mut all = match setup.layout {
-        Layout::Dev => vec!["dev", "--workers", &workers],
-        Layout::Apart => vec!["controller", "run"],
+        Layout::Dev => vec!["dev".to_owned(), "--workers".to_owned(), setup.workers.to_string()],
+        Layout::Apart => vec!["controller".to_owned(), "run".to_owned()],
     };
-    all.extend(["--listen", listen]);
+    all.extend(["--listen".to_owned(), listen.to_owned()]);
     if setup.layout == Layout::Dev {
         if setup.synthetic {
-            all.push("--synthetic");
+            all.push("--synthetic".to_owned());
         }
-        if let Some(guest) = &guest {
-            all.extend(["--guest-image-dir", guest]);
+        if let Some(guest) = &setup.guest {
+            all.extend(["--guest-image-dir".to_owned(), guest.display().to_string()]);
         }
     }
-    all.extend(args);
-    assert!(binary().exists(), "{} is not built: cargo build -p hostler", binary().display());
-    Process::start(cli.command(&all), &dir.join("controller.log"))
+    all
 }

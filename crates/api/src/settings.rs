@@ -27,6 +27,8 @@ pub struct SettingsSpec {
     pub runner_networks: Vec<IpNet>,
     /// Operations with fleet directories that run at the same time.
     pub runners: u32,
+    /// What each of these operations may use, all its processes together. One that uses more is ended.
+    pub runner_limits: RunnerLimits,
     /// How long records are kept.
     pub retention: Retention,
 }
@@ -39,6 +41,7 @@ impl Default for SettingsSpec {
             reservation_after_seconds: 60,
             runner_networks: Vec::new(),
             runners: 4,
+            runner_limits: RunnerLimits::default(),
             retention: Retention::default(),
         }
     }
@@ -53,6 +56,28 @@ pub enum PlacementProfile {
     Pack,
     /// The emptiest worker: spreads load.
     Spread,
+}
+
+/// What an operation with a fleet directory may use, all its processes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunnerLimits {
+    /// Memory in MiB, with that of its files in `/tmp`.
+    pub memory_mib: u32,
+    /// Processors that it may keep busy at a time.
+    pub cpus: u32,
+    /// Seconds of CPU time.
+    pub cpu_seconds: u32,
+    /// Processes and threads at a time.
+    pub processes: u32,
+    /// Seconds from its begin to its end.
+    pub time_seconds: u32,
+}
+
+impl Default for RunnerLimits {
+    fn default() -> Self {
+        RunnerLimits { memory_mib: 4096, cpus: 2, cpu_seconds: 1800, processes: 512, time_seconds: 7200 }
+    }
 }
 
 /// How long records are kept.

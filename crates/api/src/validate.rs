@@ -157,6 +157,12 @@ impl Validate for SettingsSpec {
         range("/spec/workerOfflineSeconds", self.worker_offline_seconds, 1, 86_400)?;
         range("/spec/reservationAfterSeconds", self.reservation_after_seconds, 1, 86_400)?;
         range("/spec/runners", self.runners.into(), 1, 64)?;
+        let l = &self.runner_limits;
+        range("/spec/runnerLimits/memoryMib", l.memory_mib.into(), 64, 1 << 24)?;
+        range("/spec/runnerLimits/cpus", l.cpus.into(), 1, 1024)?;
+        range("/spec/runnerLimits/cpuSeconds", l.cpu_seconds.into(), 1, 604_800)?;
+        range("/spec/runnerLimits/processes", l.processes.into(), 32, 32_768)?;
+        range("/spec/runnerLimits/timeSeconds", l.time_seconds.into(), 1, 604_800)?;
         let r = &self.retention;
         range("/spec/retention/eventDays", r.event_days.into(), 1, 3650)?;
         range("/spec/retention/eventsPerObject", r.events_per_object.into(), 10, 100_000)?;

@@ -1,10 +1,15 @@
-//! A user id, namespaces and limits of its own for one operation, by the system's own tools: `setpriv` gives the user,
-//! `prlimit` the limits, `bwrap` (bubblewrap) the namespaces.
+//! A user id, namespaces and limits of its own for one operation, by the kernel's control groups and the system's own
+//! tools: `setpriv` gives the user, `prlimit` the size of files, `bwrap` (bubblewrap) the namespaces.
 
-use base::{ByteSize, Error, Result};
+use crate::{
+    Limits,
+    groups::{self, Group},
+    place::{RECORD, open_dir},
+};
+use base::{Error, Result};
 use std::{
     fs,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,76 +30,21 @@ pub const BROKER: &str = "/run/hostler/broker.sock";
 const FIRST_USER: u32 = 400_000_000;
 const USERS: u32 = 1 << 16;
 
-/// What an operation may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Memory that one of its processes may address.
-    pub memory: ByteSize,
-    /// CPU time of one of its processes.
-    pub cpu: Duration,
-    /// Processes and threads.
-    pub processes: u32,
-    /// The largest file that it may write, and the size of its `/tmp`.
-    pub file: ByteSize,
-    /// Time in all.
-    pub time: Duration,
-    /// Bytes of output that are kept.
-    pub output: ByteSize,
-    /// Bytes of output after which it is ended: whoever says so much never stops.
-    pub flood: ByteSize,
-}
+/// How often is looked whether an operation keeps its limits.
+const LOOK: Duration = Duration::from_millis(200);
 
-impl Default for Limits {
-    /// 4 GiB, half an hour of CPU, 512 processes, files of 1 GiB, two hours, 16 MiB of output that are kept and 256 MiB in all.
-    fn default() -> Self {
-        Limits {
-            memory: ByteSize::gib(4),
-            cpu: Duration::from_mins(30),
-            processes: 512,
-            file: ByteSize::gib(1),
-            time: Duration::from_hours(2),
-            output: ByteSize::mib(16),
-            flood: ByteSize::mib(256),
-        }
-    }
-}
-
-/// A directory and a user for one operation. Dropping it removes the directory.
+/// A directory, a user and a control group for one operation. Dropping it ends all that runs in it, waits for that (two
+/// seconds at most), and removes the directory.
 #[derive(Debug)]
 pub struct Sandbox {
-    dir: PathBuf,
+    /// Before the directory: what runs ends before its files go.
+    group: Group,
+    limits: Limits,
+    dir: Directory,
     user: u32,
     program: PathBuf,
     /// Where the decoy is shown, inside.
     decoy_of: PathBuf,
-}
-
-/// Makes a directory that everybody may go through and only we write in.
-///
-/// # Errors
-/// [`base::Code::Conflict`] where somebody else has made it.
-pub fn open_dir(path: &Path) -> Result<()> {
-    let doing = |e: std::io::Error| Error::io(format_args!("make the directory {}", path.display()), &e);
-    match fs::DirBuilder::new().mode(0o711).create(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-        made => made.map_err(doing)?,
-    }
-    let there = fs::symlink_metadata(path).map_err(doing)?;
-    if !there.is_dir() || there.uid() != rustix::process::geteuid().as_raw() {
-        return Err(Error::conflict(format!("{} belongs to somebody else", path.display()))
-            .hint("remove it, then try again"));
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(doing)
-}
-
-/// Removes a directory with all that is in it, where there is one.
-pub fn remove_dir(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(format_args!("remove {}", path.display()), &e))
-        }
-        _ => Ok(()),
-    }
 }
 
 impl Sandbox {
@@ -115,19 +65,11 @@ impl Sandbox {
                 "run the controller as root, or use the directory with the CLI from your own account",
             );
         }
+        groups::possible()?;
         let mut probe = rt::process::command("setpriv");
         let user = FIRST_USER.to_string();
-        probe.args([
-            "--reuid",
-            &user,
-            "--regid",
-            &user,
-            "--clear-groups",
-            "--no-new-privs",
-            "prlimit",
-            "--nproc=64",
-        ]);
-        probe.args(["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]);
+        probe.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs"]);
+        probe.args(["prlimit", "--core=0", "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]);
         match rt::process::run(probe, Duration::from_secs(10)).await {
             Ok(_) => Ok(()),
             Err(e) => refuse(
@@ -137,12 +79,19 @@ impl Sandbox {
         }
     }
 
-    /// Makes the directory of an operation below `base`. `number` tells apart those that run at the same time.
-    /// `state` is the controller's state directory, for the decoy.
-    pub fn create(base: &Path, name: &str, number: u32, program: &Path, state: &Path) -> Result<Self> {
+    /// Makes the directory of an operation below `base`, and its control group. `number` tells apart those that run at the
+    /// same time, and `name` those of this host. `state` is the controller's state directory, for the decoy.
+    pub fn create(
+        base: &Path,
+        name: &str,
+        number: u32,
+        program: &Path,
+        state: &Path,
+        limits: Limits,
+    ) -> Result<Self> {
         let user = FIRST_USER + number % USERS;
         open_dir(base)?;
-        let dir = base.join(name);
+        let dir = Directory(base.join(name));
         let make = |path: &Path, mode: u32| {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -164,17 +113,20 @@ impl Sandbox {
             Ok::<_, std::io::Error>(())
         })();
         made.map_err(|e| Error::io(format_args!("make {}", dir.display()), &e))?;
-        // Programs like ssh ask who they are.
-        let accounts = [
+        let group = Group::named(name, limits)?;
+        let files = [
+            (RECORD, group.record()),
+            // Programs like ssh ask who they are.
             ("passwd", format!("root:x:0:0::/:/bin/false\nrunner:x:{user}:{user}::{HOME}:/bin/sh\n")),
             ("group", format!("root:x:0:\nrunner:x:{user}:\n")),
         ];
-        for (file, text) in accounts {
+        for (file, text) in files {
             let path = dir.join(file);
             fs::write(&path, text).map_err(|e| Error::io(format_args!("write {}", path.display()), &e))?;
         }
         crate::decoy::make(state, &dir.join("decoy"))?;
-        Ok(Sandbox { dir, user, program: program.to_owned(), decoy_of: state.to_owned() })
+        group.make()?;
+        Ok(Sandbox { group, limits, dir, user, program: program.to_owned(), decoy_of: state.to_owned() })
     }
 
     /// The user id that everything in it has.
@@ -213,13 +165,31 @@ impl Sandbox {
             .map_err(|e| Error::io(format_args!("give {} to its user", path.display()), &e))
     }
 
+    /// Waits for something that the operation does, unless it meets one of its limits first. The caller then ends it, by
+    /// dropping this sandbox.
+    ///
+    /// # Errors
+    /// [`base::Code::Exhausted`] that says which limit it has met.
+    pub async fn limited<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let exceeded = async {
+            loop {
+                self.group.within_limits()?;
+                rt::clock::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            done = work => self.group.within_limits().and(done),
+            met = exceeded => met,
+        }
+    }
+
     /// A command inside: `argv` as it is to be run there. It dies with this process.
-    pub fn command<S: AsRef<str>>(&self, argv: &[S], env: &[(&str, &str)], limits: &Limits) -> Command {
+    pub fn command<S: AsRef<str>>(&self, argv: &[S], env: &[(&str, &str)]) -> Command {
         let user = self.user.to_string();
-        let mut command = rt::process::command("setpriv");
+        let mut command = self.group.command("setpriv");
         command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs"]);
-        command.arg("prlimit").args(resource_limits(limits));
-        command.arg("bwrap").args(self.namespaces(limits));
+        command.args(["prlimit", "--core=0", &format!("--fsize={}", self.limits.file.bytes())]);
+        command.arg("bwrap").args(self.namespaces());
         for (name, value) in env {
             command.args(["--setenv", name, value]);
         }
@@ -228,7 +198,7 @@ impl Sandbox {
         command
     }
 
-    fn namespaces(&self, limits: &Limits) -> Vec<String> {
+    fn namespaces(&self) -> Vec<String> {
         let mut args: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| args.extend(words.iter().map(|w| (*w).to_owned()));
         add(&["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "runner"]);
@@ -240,7 +210,7 @@ impl Sandbox {
             let path = format!("/etc/{file}");
             add(&["--ro-bind-try", &path, &path]);
         }
-        add(&["--size", &limits.file.bytes().to_string(), "--tmpfs", "/tmp"]);
+        add(&["--size", &self.limits.file.bytes().to_string(), "--tmpfs", "/tmp"]);
         let outside = |part: &str| self.dir.join(part).to_string_lossy().into_owned();
         add(&["--ro-bind", &outside("passwd"), "/etc/passwd", "--ro-bind", &outside("group"), "/etc/group"]);
         add(&["--ro-bind", &outside("decoy"), &self.decoy_of.to_string_lossy()]);
@@ -252,18 +222,19 @@ impl Sandbox {
     }
 }
 
-fn resource_limits(limits: &Limits) -> [String; 5] {
-    [
-        format!("--as={}", limits.memory.bytes()),
-        format!("--cpu={}", limits.cpu.as_secs()),
-        format!("--nproc={}", limits.processes),
-        format!("--fsize={}", limits.file.bytes()),
-        "--core=0".to_owned(),
-    ]
+/// A directory that goes with its owner.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl std::ops::Deref for Directory {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
 }
 
-impl Drop for Sandbox {
+impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -46,6 +46,10 @@ struct Place {
 
 impl Place {
     fn new(policy: Policy) -> Self {
+        Self::limited(policy, Limits::default())
+    }
+
+    fn limited(policy: Policy, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // The user of the sandbox goes through it.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
@@ -54,9 +58,11 @@ impl Place {
         for file in ["store.db", "ca.key"] {
             std::fs::write(state.join(file), "the crown jewels").unwrap();
         }
-        let number = u32::from(rt::ids::random_bytes::<1>()[0]);
+        let number = u32::from_le_bytes(rt::ids::random_bytes());
+        let name = format!("test-{number:08x}");
         let program = PathBuf::from("/bin/true");
-        let sandbox = Sandbox::create(&dir.path().join("runs"), "op", number, &program, &state).unwrap();
+        let sandbox =
+            Sandbox::create(&dir.path().join("runs"), &name, number, &program, &state, limits).unwrap();
         let overseer = Arc::new(Watchful::default());
         let broker = Broker::start(&sandbox.socket("broker.sock"), policy, overseer.clone()).unwrap();
         sandbox.open_socket("broker.sock").unwrap();
@@ -68,11 +74,7 @@ impl Place {
     }
 
     async fn run(&self, script: &str) -> (Option<i32>, String) {
-        self.run_within(script, &Limits::default()).await
-    }
-
-    async fn run_within(&self, script: &str, limits: &Limits) -> (Option<i32>, String) {
-        let mut command = self.sandbox.command(&["/bin/sh", "-c", script], &[], limits);
+        let mut command = self.sandbox.command(&["/bin/sh", "-c", script], &[]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = rt::clock::timeout(Duration::from_secs(30), "the sandbox", command.output());
         let output = output.await.unwrap().unwrap();
@@ -177,61 +179,12 @@ async fn what_is_allowed_goes_through_the_broker() {
 }
 
 #[tokio::test]
-async fn limits_hold() {
-    if !possible("limits_hold").await {
-        return;
-    }
-    let place = Place::new(Policy::default());
-    let small = Limits {
-        memory: base::ByteSize::mib(256),
-        cpu: Duration::from_secs(1),
-        file: base::ByteSize::mib(1),
-        ..Limits::default()
-    };
-    let (code, text) = place.run_within("python3 -c 'x = bytearray(1 << 30)'", &small).await;
-    assert!(code != Some(0) && text.contains("MemoryError"), "{text}");
-    let (code, _) = place.run_within("head -c 2000000 /dev/zero >/sandbox/large", &small).await;
-    assert_ne!(code, Some(0));
-    assert!(std::fs::metadata(place.sandbox.work("large")).unwrap().len() <= 1 << 20);
-    let (code, _) = place.run_within("while :; do :; done", &small).await;
-    assert_ne!(code, Some(0), "the CPU limit ends it");
-}
-
-/// How many processes a user has.
-fn processes_of(user: u32) -> usize {
-    use std::os::unix::fs::MetadataExt;
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
-    all.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
-        .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == user))
-        .count()
-}
-
-#[tokio::test]
-async fn a_fork_bomb_is_bounded_and_leaves_nothing() {
-    if !possible("a_fork_bomb_is_bounded_and_leaves_nothing").await {
-        return;
-    }
-    let place = Place::new(Policy::default());
-    let small = Limits { processes: 40, ..Limits::default() };
-    let user = place.sandbox.user();
-    let (_, text) = place.run_within("b() { b | b & b; }; b", &small).await;
-    assert!(text.contains("Cannot fork"), "{text}");
-    let gone = async {
-        while processes_of(user) > 0 {
-            rt::clock::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    rt::clock::timeout(Duration::from_secs(10), "the end of the bomb", gone).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_sandbox_ends_with_its_handle() {
     if !possible("a_sandbox_ends_with_its_handle").await {
         return;
     }
     let place = Place::new(Policy::default());
-    let mut command =
-        place.sandbox.command(&["/bin/sh", "-c", "echo up; sleep 600"], &[], &Limits::default());
+    let mut command = place.sandbox.command(&["/bin/sh", "-c", "echo up; sleep 600"], &[]);
     command.stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut first = [0; 3];

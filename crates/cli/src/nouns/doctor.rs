@@ -144,7 +144,18 @@ async fn host() -> Vec<Check> {
     if let Ok(dir) = env::state_dir("") {
         checks.push(space(&dir));
     }
+    checks.push(sandboxes().await);
     checks
+}
+
+async fn sandboxes() -> Check {
+    match runner::Sandbox::available().await {
+        Ok(()) => Check::good("sandboxes", "code of fleet directories can be kept apart"),
+        Err(e) => {
+            let hint = e.hint.clone().unwrap_or_default();
+            Check::warning("sandboxes", format!("{e}: only controllers need it"), &hint)
+        }
+    }
 }
 
 async fn program(name: &str) -> Check {

@@ -24,7 +24,8 @@ use api::{
     record::OperationState,
 };
 use base::{Code, Error, Result, Uid};
-use operation::{Ended, Place};
+use operation::Ended;
+use runner::Place;
 use schedule::{Checks, WHOLE};
 use std::{
     collections::HashSet,
@@ -52,8 +53,9 @@ const TICK: Duration = Duration::from_secs(5);
 
 /// Runs what is asked for until the process ends.
 pub(crate) async fn run(runs: Runs) {
-    runs.end_interrupted().await;
     let place = Arc::new(Place::of(&runs.data_dir));
+    clear(&place).await;
+    runs.end_interrupted().await;
     let running = rt::task::Group::new();
     let mut begun: HashSet<Uid> = HashSet::new();
     let mut checks = Checks::default();
@@ -71,6 +73,15 @@ pub(crate) async fn run(runs: Runs) {
             () = rt::clock::sleep(TICK) => {}
         }
         begun.retain(|uid| runs.view.by_uid::<Operation>(*uid).is_some_and(|o| !o.status.state.ended()));
+    }
+}
+
+/// Ends what an earlier process has left.
+async fn clear(place: &Arc<Place>) {
+    let place = Arc::clone(place);
+    let cleared = rt::task::blocking(move || place.clear()).await;
+    if let Err(e) = cleared.and_then(|cleared| cleared) {
+        tracing::warn!(error = %e, "what earlier operations left could not be removed");
     }
 }
 

@@ -11,67 +11,17 @@ use api::{
     fleet::{CredentialKind, Drift, FleetInput, FleetSource, FleetVerb, GitSource},
 };
 use base::{ByteSize, Code, Error, Name, Result, Secret};
-use runner::{Broker, HOME, Limits, PROGRAM, Policy, SOCKETS, Sandbox};
+use runner::{Broker, HOME, Limits, PROGRAM, Place, Policy, SOCKETS, Sandbox};
 use secrets::{Redacted, Redactor};
-use sha2::{Digest, Sha256};
-use std::{
-    fs::Permissions,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
-use tokio::{io::AsyncReadExt, process::Command, sync::OnceCell};
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+use tokio::{io::AsyncReadExt, process::Command};
 
-/// Where the sandboxes of all controllers of this host have their directories: their users must be able to go there.
-const BASE: &str = "/var/tmp/hostler-sandboxes";
 /// The largest report that is kept with the operation; a larger one is in its log.
 const LARGEST_REPORT: usize = 256 * 1024;
 /// The socket on which the verb tells of its nodes.
 const EVENTS: &str = "events.sock";
 /// Where the directory is, inside.
 const DIRECTORY: &str = "/sandbox/fleet";
-
-/// Where one controller's sandboxes are made, and how they are told apart.
-pub(super) struct Place {
-    dir: PathBuf,
-    /// A copy of this program that a sandbox's user can reach.
-    program: OnceCell<PathBuf>,
-    next: AtomicU32,
-}
-
-impl Place {
-    /// The place of the controller with this state directory. What an earlier process left there goes with the first
-    /// sandbox: its processes have died with it.
-    pub(super) fn of(data_dir: &Path) -> Self {
-        let name = hex::encode(&Sha256::digest(data_dir.as_os_str().as_encoded_bytes())[..8]);
-        // Several controllers may share a host: each begins somewhere else.
-        let first = u32::from_le_bytes(rt::ids::random_bytes());
-        Place { dir: Path::new(BASE).join(name), program: OnceCell::new(), next: AtomicU32::new(first) }
-    }
-
-    /// The copy of this program, made with the directories on the first call.
-    async fn program(&self, original: &Path) -> Result<PathBuf> {
-        let make = async {
-            let (dir, original) = (self.dir.clone(), original.to_owned());
-            rt::task::blocking(move || {
-                runner::open_dir(Path::new(BASE))?;
-                runner::remove_dir(&dir)?;
-                runner::open_dir(&dir)?;
-                let copy = dir.join("program");
-                let copied = std::fs::copy(&original, &copy)
-                    .and_then(|_| std::fs::set_permissions(&copy, Permissions::from_mode(0o755)));
-                copied.map_err(|e| Error::io(format_args!("copy {}", original.display()), &e))?;
-                Ok(copy)
-            })
-            .await?
-        };
-        self.program.get_or_try_init(|| make).await.cloned()
-    }
-}
 
 /// How an operation ended.
 pub(super) enum Ended {
@@ -118,14 +68,13 @@ impl Runs {
         input: &FleetInput,
     ) -> Result<Ended> {
         Sandbox::available().await?;
-        let limits = Limits::default();
+        let limits = self.limits();
         let uid = operation.metadata.uid;
         let mut log = self.logs.begin(uid, Told::Output, limits.output.bytes())?;
         let events = self.logs.begin(uid, Told::Events, limits.output.bytes())?;
         let work = async {
             self.at_step(uid, 0).await?;
-            let program = place.program(&self.program).await?;
-            let ready = self.prepare(place, &program, operation, input, limits)?;
+            let ready = self.prepare(place, operation, input, limits).await?;
             self.fetch(&ready, input, &mut log).await?;
             self.at_step(uid, 1).await?;
             self.run_verb(&ready, input, &mut log, events).await
@@ -133,10 +82,9 @@ impl Runs {
         rt::clock::timeout(limits.time, "the operation", work).await?
     }
 
-    fn prepare(
+    async fn prepare(
         &self,
         place: &Place,
-        program: &Path,
         operation: &Operation,
         input: &FleetInput,
         limits: Limits,
@@ -148,9 +96,8 @@ impl Runs {
             .view
             .get::<Fleet>(&key)
             .ok_or_else(|| Error::not_found(format!("the fleet directory '{}' is gone", input.fleet)))?;
-        let number = place.next.fetch_add(1, Ordering::Relaxed);
         let name = operation.metadata.uid.to_string();
-        let sandbox = Sandbox::create(&place.dir, &name, number, program, &self.data_dir)?;
+        let sandbox = place.sandbox(&name, &self.program, limits).await?;
         let granted = &fleet.spec.credentials;
         let overseer = Arc::new(OfOperation::new(&self.view, &self.writer, operation, &project, granted));
         let broker = Broker::start(&sandbox.socket("broker.sock"), self.policy(), overseer.clone())?;
@@ -170,6 +117,18 @@ impl Runs {
         sandbox.write("home/.ssh/config", ssh_config().as_bytes())?;
         let redactor = Redactor::new(&granted.texts)?;
         Ok(Ready { sandbox, limits, redactor, _broker: broker, _agent: agent, _decoy: decoy })
+    }
+
+    fn limits(&self) -> Limits {
+        let set = self.view.read(|t| t.cluster_settings().runner_limits);
+        Limits {
+            memory: ByteSize::mib(set.memory_mib.into()),
+            cpus: set.cpus,
+            cpu: Duration::from_secs(set.cpu_seconds.into()),
+            processes: set.processes,
+            time: Duration::from_secs(set.time_seconds.into()),
+            ..Limits::default()
+        }
     }
 
     fn policy(&self) -> Policy {
@@ -297,8 +256,8 @@ impl Ready {
         let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
         let mut inside = vec![PROGRAM.to_owned(), "sandboxed".to_owned(), "--".to_owned()];
         inside.extend_from_slice(argv);
-        let command = self.sandbox.command(&inside, &env, &self.limits);
-        stream(command, &self.redactor, self.limits.flood, log).await
+        let command = self.sandbox.command(&inside, &env);
+        self.sandbox.limited(stream(command, &self.redactor, self.limits.flood, log)).await
     }
 
     /// Copies a directory of this host into the sandbox; links stay links, so that they lead nowhere outside.
@@ -320,7 +279,7 @@ impl Ready {
 /// Runs a command, and writes what it says to the log without secrets. One that says more than `most` is ended.
 async fn stream(mut command: Command, redactor: &Redactor, most: ByteSize, log: &mut Log) -> Result<i32> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| rt::process::cannot_start("setpriv", &e))?;
+    let mut child = command.spawn().map_err(|e| rt::process::cannot_start("sh", &e))?;
     let lost = || Error::internal("a pipe of the sandbox is gone");
     let mut out = child.stdout.take().ok_or_else(lost)?;
     let mut err = child.stderr.take().ok_or_else(lost)?;
