@@ -13,4 +13,5 @@ pub mod run;
 pub mod service;
 pub mod session;
 pub mod shell;
+pub mod sources;
 pub mod watch;

@@ -1,7 +1,10 @@
 //! The section `assign` of `hostler.yaml`: what nodes have besides what their platform says of them. VMs and hosts of an
 //! SSH configuration get their services here.
 
-use crate::{FleetFile, Inventory, Metadata, Selector, sources};
+use crate::{
+    FleetFile, Inventory, Metadata, Selector,
+    sources::{self, Claim, Shape},
+};
 use base::Result;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -53,7 +56,8 @@ pub async fn apply(inventory: &mut Inventory, file: &FleetFile) -> Result<()> {
     }
     for (name, metadata) in said {
         for (property, value) in metadata {
-            inventory.hear(&name, &property, &[(sources::ASSIGN, vec![value])])?;
+            let values = Shape::of(&property).values(&value);
+            inventory.hear(&name, &property, vec![Claim { source: sources::ASSIGN, values }])?;
         }
     }
     Ok(())

@@ -27,4 +27,4 @@ pub use node::{Inventory, Metadata, Node, Passwords, Platform};
 pub use platform::{PlatformEntry, PlatformType, pool::Pool};
 pub use selection::Selection;
 pub use selector::Selector;
-pub use sources::{Answers, Source};
+pub use sources::{Answers, INVENTORY, Source};

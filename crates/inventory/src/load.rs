@@ -40,7 +40,7 @@ impl fmt::Debug for Options {
 pub async fn load(dir: &Path, options: &Options) -> Result<Inventory> {
     let file = FleetFile::read(dir)?;
     let entries: Vec<PlatformEntry> = file.section("platforms")?;
-    let mut sources = Sources::new(file.section("metadata_masters")?);
+    let mut sources = Sources::read(&file)?;
     sources.add(Arc::new(HostIp));
     let mut inventory = Inventory { sources, ..Inventory::default() };
     for entry in entries {

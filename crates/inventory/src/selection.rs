@@ -53,6 +53,7 @@ impl Inventory {
     /// The nodes that are meant, in the order of their names as strings. What expressions look at is fetched first, and
     /// git is asked, where the selection needs it.
     pub async fn choose(&mut self, selection: &Selection) -> Result<Vec<Node>> {
+        self.sources.check()?;
         let all = [&selection.include, &selection.exclude, &selection.limit];
         let expressions = all.into_iter().flatten().filter_map(|s| match s {
             Selector::Where(expression) => Some(expression),

@@ -3,14 +3,17 @@
 //! A property is asked for only when a command needs it, once per node, of all sources that know such a thing. What the
 //! inventory says and what sources say must agree; a master, where one is named, is believed instead.
 
+mod claims;
 mod host_ip;
 
-use crate::{Inventory, Node, words};
+use crate::{FleetFile, Inventory, Node, words};
 use base::{Error, Result};
-use futures::future::BoxFuture;
+use claims::Disagreement;
+pub(crate) use claims::{Claim, Shape};
+use futures::future::{BoxFuture, try_join_all};
 pub use host_ip::HostIp;
-use serde::Deserialize;
 use serde_json::Value;
+use serde_saphyr::Spanned;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -26,35 +29,38 @@ pub const ASSIGN: &str = "assign";
 /// is left out.
 pub type Answers = BTreeMap<String, Vec<Value>>;
 
-/// A source, and what it says of one node.
-pub(crate) type Heard = (&'static str, Vec<Value>);
-
-/// A source of one property.
+/// A source of some properties.
 pub trait Source: Send + Sync {
     /// As `metadata_masters` names it.
     fn name(&self) -> &'static str;
-    /// The piece of metadata that it gives.
-    fn property(&self) -> &'static str;
-    /// What it knows of these nodes.
-    fn ask<'a>(&'a self, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>>;
+    /// The pieces of metadata that it gives.
+    fn properties(&self) -> &'static [&'static str];
+    /// What it knows of one of them, for these nodes.
+    fn ask<'a>(&'a self, property: &'a str, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>>;
 }
 
 /// The sources, whom to believe, and what has been asked.
 #[derive(Clone, Default)]
 pub struct Sources {
     all: Vec<Arc<dyn Source>>,
-    masters: Masters,
+    masters: BTreeMap<String, Master>,
     asked: BTreeSet<(String, String)>,
 }
 
-/// The section `metadata_masters`: by property, the source to believe where two disagree.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Masters(BTreeMap<String, String>);
+/// The source to believe about a property, and where that is said.
+#[derive(Clone, Debug)]
+struct Master {
+    source: String,
+    place: String,
+}
 
 impl Sources {
-    /// With these masters.
-    pub fn new(masters: Masters) -> Self {
-        Sources { masters, ..Sources::default() }
+    /// With the masters that the section `metadata_masters` names, by property.
+    pub fn read(file: &FleetFile) -> Result<Self> {
+        let section: BTreeMap<String, Spanned<String>> = file.section("metadata_masters")?;
+        let master = |source: Spanned<String>| Master { place: file.place(&source), source: source.value };
+        let masters = section.into_iter().map(|(property, source)| (property, master(source))).collect();
+        Ok(Sources { masters, ..Sources::default() })
     }
 
     /// One more source.
@@ -62,16 +68,24 @@ impl Sources {
         self.all.push(source);
     }
 
+    fn of<'a>(&'a self, property: &'a str) -> impl Iterator<Item = &'a Arc<dyn Source>> {
+        self.all.iter().filter(move |source| source.properties().contains(&property))
+    }
+
     /// A master that is no source of its property helps nobody.
     fn master(&self, property: &str) -> Result<Option<&str>> {
-        let Some(master) = self.masters.0.get(property) else { return Ok(None) };
-        let of_it = self.all.iter().filter(|s| s.property() == property).map(|s| s.name());
-        let known: Vec<&str> = of_it.chain([INVENTORY, ASSIGN]).collect();
-        if known.contains(&master.as_str()) {
-            return Ok(Some(master));
+        let Some(Master { source, place }) = self.masters.get(property) else { return Ok(None) };
+        let known: Vec<&str> = self.of(property).map(|s| s.name()).chain([INVENTORY, ASSIGN]).collect();
+        if known.contains(&source.as_str()) {
+            return Ok(Some(source));
         }
-        let error = Error::invalid("metadata_masters", format!("'{master}' is no source of {property}"));
-        Err(words::hinted(error, master, known))
+        let error = Error::invalid(place.as_str(), format!("'{source}' is no source of {property}"));
+        Err(words::hinted(error, source, known))
+    }
+
+    /// Whether all masters are sources of what they are masters of. To be asked once all sources are there.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.masters.keys().try_for_each(|property| self.master(property).map(drop))
     }
 }
 
@@ -101,14 +115,20 @@ impl Inventory {
         if matches!(master, Some(INVENTORY | ASSIGN)) {
             nodes.retain(|node| !node.metadata.contains_key(property));
         }
-        let mut heard: BTreeMap<String, Vec<Heard>> = BTreeMap::new();
-        for source in self.sources.all.iter().filter(|s| s.property() == property) {
-            for (name, values) in source.ask(&nodes).await? {
-                heard.entry(name).or_default().push((source.name(), values));
+        if !nodes.is_empty() {
+            let asking = self.sources.of(property).map(async |source| {
+                let answers = source.ask(property, &nodes).await?;
+                Ok::<_, Error>((source.name(), answers))
+            });
+            let mut heard: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
+            for (source, answers) in try_join_all(asking).await? {
+                for (name, values) in answers {
+                    heard.entry(name).or_default().push(Claim { source, values });
+                }
             }
-        }
-        for (name, answers) in heard {
-            self.hear(&name, property, &answers)?;
+            for (name, claims) in heard {
+                self.hear(&name, property, claims)?;
+            }
         }
         let asked = open.into_iter().map(|name| (property.to_owned(), name.to_owned()));
         self.sources.asked.extend(asked);
@@ -116,12 +136,17 @@ impl Inventory {
     }
 
     /// Takes what sources say of a property of a node.
-    pub(crate) fn hear(&mut self, name: &str, property: &str, answers: &[Heard]) -> Result<()> {
+    pub(crate) fn hear(&mut self, name: &str, property: &str, mut claims: Vec<Claim>) -> Result<()> {
         let master = self.sources.master(property)?;
-        match self.nodes.get_mut(name) {
-            Some(node) => settle(node, property, answers, master),
-            None => Ok(()),
+        let Some(node) = self.nodes.get(name) else { return Ok(()) };
+        let shape = Shape::of(property);
+        let own = node.metadata.get(property).map(|given| shape.values(given));
+        claims.extend(own.map(|values| Claim { source: INVENTORY, values }));
+        let settled = shape.settle(&claims, master).map_err(|apart| disagreement(node, property, &apart))?;
+        if let (Some(value), Some(node)) = (settled, self.nodes.get_mut(name)) {
+            node.metadata.insert(property.to_owned(), value);
         }
+        Ok(())
     }
 
     /// Fetches properties of these nodes, and takes all that is known of them now.
@@ -139,33 +164,25 @@ impl Inventory {
 
     /// Whether a source besides the inventory gives this property.
     pub(crate) fn has_source_of(&self, property: &str) -> bool {
-        self.sources.all.iter().any(|s| s.property() == property)
+        self.sources.of(property).next().is_some()
+    }
+
+    /// What sources besides the inventory give.
+    pub fn properties(&self) -> BTreeSet<&'static str> {
+        self.sources.all.iter().flat_map(|source| source.properties()).copied().collect()
     }
 }
 
-/// Takes what the master says, else what all say.
-fn settle(node: &mut Node, property: &str, answers: &[Heard], master: Option<&str>) -> Result<()> {
-    let own = node.metadata.get(property).map(|value| (INVENTORY, std::slice::from_ref(value)));
-    let heard = answers.iter().map(|(source, values)| (*source, values.as_slice()));
-    let all: Vec<(&str, &[Value])> = own.into_iter().chain(heard).filter(|(_, v)| !v.is_empty()).collect();
-    let by_master = all.iter().find(|(source, _)| Some(*source) == master);
-    let Some((source, [value, ..])) = by_master.or(all.first()) else { return Ok(()) };
-    if by_master.is_none()
-        && let Some((other, values)) = all.iter().find(|(_, values)| !values.contains(value))
-    {
-        return Err(disagreement(node, property, (source, value), (other, &values[0])));
-    }
-    let value = value.clone();
-    node.metadata.insert(property.to_owned(), value);
-    Ok(())
-}
-
-fn disagreement(node: &Node, property: &str, one: (&str, &Value), other: (&str, &Value)) -> Error {
+fn disagreement(node: &Node, property: &str, Disagreement(one, other): &Disagreement) -> Error {
+    let said = |claim: &Claim| {
+        let values: Vec<String> = claim.values.iter().map(ToString::to_string).collect();
+        format!("{}: {}", claim.source, values.join(" or "))
+    };
     Error::conflict(format!("two sources disagree about {property} of {}", node.name))
         .at(node.origin.as_str())
-        .because(format!("{}: {}, {}: {}", one.0, one.1, other.0, other.1))
+        .because(format!("{}, {}", said(one), said(other)))
         .hint(format!(
             "correct one, or name the one to believe in hostler.yaml: metadata_masters: {{{property}: {}}}",
-            one.0
+            one.source
         ))
 }

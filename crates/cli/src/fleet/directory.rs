@@ -4,6 +4,7 @@ use super::{pool::ControllerPool, ssh::SshArgs};
 use crate::{Result, app::App, env};
 use base::Error;
 use clap::Args;
+use fleet::sources::KnownHosts;
 use inventory::{FleetFile, Inventory, Options};
 use std::{path::PathBuf, sync::Arc};
 
@@ -38,7 +39,9 @@ impl FleetDir {
     pub async fn inventory(&self, app: &App, ssh: &SshArgs) -> Result<Inventory> {
         let pool = Arc::new(ControllerPool::new(app));
         let options = Options { me: env::surroundings(), ssh_files: ssh.files(), pool: Some(pool) };
-        Ok(inventory::load(&self.path()?, &options).await?)
+        let mut inventory = inventory::load(&self.path()?, &options).await?;
+        inventory.add_source(Arc::new(KnownHosts(ssh.way())));
+        Ok(inventory)
     }
 }
 

@@ -4,13 +4,29 @@ use clap::Args;
 use fleet::engine::{Limits, Share};
 use std::num::NonZeroUsize;
 
+/// How many nodes at once.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Forks {
+    /// Nodes at once
+    #[arg(long, short = 'm', value_name = "N", default_value = "32", visible_alias = "max-threads")]
+    forks: NonZeroUsize,
+}
+
+impl Forks {
+    /// As a number.
+    pub fn number(&self) -> usize {
+        self.forks.get()
+    }
+}
+
 /// The limits of a run.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Nodes at once
-    #[arg(long, short = 'm', value_name = "N", default_value = "32", visible_alias = "max-threads")]
-    pub forks: NonZeroUsize,
+    /// How many at once
+    #[command(flatten)]
+    forks: Forks,
     /// Nodes per batch, a number or a percentage; all of a batch end before the next begins
     #[arg(long, value_name = "N|N%", value_parser = batch)]
     pub serial: Option<Share>,
@@ -26,7 +42,7 @@ impl LimitArgs {
     /// As the engine takes them.
     pub fn limits(&self) -> Limits {
         Limits {
-            forks: self.forks.get(),
+            forks: self.forks.number(),
             serial: self.serial,
             max_fail: self.max_fail,
             retry: self.retry,

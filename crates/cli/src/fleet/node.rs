@@ -1,5 +1,6 @@
 //! `hostler node`.
 
+mod host_keys;
 mod trust;
 
 use super::{directory::FleetDir, selection::SelectionArgs, ssh::SshArgs};
@@ -37,6 +38,8 @@ pub enum Command {
         #[command(flatten)]
         dir: FleetDir,
     },
+    /// Which host keys are believed, and with --scan what nodes show now
+    HostKeys(host_keys::HostKeys),
     /// Believe the host key that a node shows now, as after a reinstall
     Trust(trust::Trust),
 }
@@ -85,6 +88,7 @@ impl Command {
                 let selection = SelectionArgs { nodes, ..SelectionArgs::default() };
                 show(app, &selection.choose(&mut inventory).await?)?;
             }
+            Command::HostKeys(keys) => return keys.run(app).await,
             Command::Trust(trust) => return trust.run(app).await,
         }
         Ok(OK)

@@ -17,7 +17,7 @@ use std::path::PathBuf;
     after_help = "Put what it prints into ~/.ssh/fleet, and `Include fleet` at the top of ~/.ssh/config."
 )]
 pub struct SshConfig {
-    /// Write the host keys that the inventory knows to this file, and let the configuration use it
+    /// Write the host keys of the inventory and of known hosts to this file, and let the configuration use it
     #[arg(long, value_name = "FILE")]
     known_hosts: Option<PathBuf>,
     /// Where the fleet is
@@ -34,7 +34,10 @@ pub struct SshConfig {
 impl SshConfig {
     pub async fn run(self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.ssh).await?;
-        let nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        if self.known_hosts.is_some() {
+            inventory.complete(&mut nodes, &["host_keys"]).await?;
+        }
         let here = std::env::current_dir().map_err(|e| Error::io("find the working directory", &e))?;
         let known_hosts = self.known_hosts.map(|path| here.join(path));
         let mut book = Book::new(app, &self.ssh, known_hosts.as_deref());

@@ -44,6 +44,11 @@ pub(super) fn is_dialled(node: &Node) -> bool {
     !node.metadata.contains_key("vm")
 }
 
+/// Whether SSH is the way to a node: this host, its containers and VMs are reached in other ways.
+pub fn is_by_ssh(node: &Node) -> bool {
+    is_dialled(node) && !node.flag("local_node") && !node.metadata.contains_key("docker")
+}
+
 /// The hosts to jump over, as `ProxyJump` takes them.
 fn gateway(node: &Node) -> Option<String> {
     let gateway = node.text("gateway").filter(|g| !g.is_empty())?;

@@ -24,11 +24,11 @@ impl Source for HostIp {
         "resolver"
     }
 
-    fn property(&self) -> &'static str {
-        "host_ip"
+    fn properties(&self) -> &'static [&'static str] {
+        &["host_ip"]
     }
 
-    fn ask<'a>(&'a self, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>> {
+    fn ask<'a>(&'a self, _: &'a str, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>> {
         let lookups = nodes.iter().filter_map(|node| {
             let (host, limit) = question(node)?;
             Some(async move { Some((node.name.clone(), addresses(host, limit).await?)) })

@@ -29,10 +29,10 @@ impl Source for Painter {
     fn name(&self) -> &'static str {
         self.name
     }
-    fn property(&self) -> &'static str {
-        "colour"
+    fn properties(&self) -> &'static [&'static str] {
+        &["colour"]
     }
-    fn ask<'a>(&'a self, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>> {
+    fn ask<'a>(&'a self, _: &'a str, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>> {
         let names: Vec<String> = nodes.iter().map(|n| n.name.clone()).collect();
         self.asked.lock().unwrap().extend(names.iter().cloned());
         async move { Ok(names.into_iter().map(|n| (n, vec![Value::from(self.colour)])).collect()) }.boxed()
@@ -96,6 +96,9 @@ async fn a_master_that_knows_nothing_of_it_is_refused() {
     inventory.add_source(Painter::new("painter", "blue"));
     let e = inventory.fetch("colour", ["a"]).await.unwrap_err();
     assert_eq!((e.code, e.hint.as_deref()), (Code::Invalid, Some("did you mean 'painter'?")));
+    assert!(e.field.unwrap().ends_with("hostler.yaml:3:28"));
+    // It is refused for any selection, before anybody needs the property.
+    assert_eq!(names(&mut inventory, &["all"]).await.unwrap_err().code, Code::Invalid);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::{
     config::{HostConfig, NewHostKeys},
     connection::State,
     host_key::{Checker, KnownCheck, NewKeys, Pinned},
-    known_hosts,
+    known_hosts::{self, Kind, Known},
     options::HostKeyCheck,
 };
 use base::{Code, Error, Result};
@@ -75,6 +75,27 @@ impl Core {
         let (path, names, key, hash) = (path.clone(), names.clone(), key.clone(), host.hash_known_hosts);
         let adding = move || names.iter().try_for_each(|name| known_hosts::add(&path, name, &key, hash));
         rt::task::blocking(adding).await?
+    }
+
+    /// The keys that files know of a host, unless an authority vouches for it.
+    pub(super) fn known_keys(&self, host: &HostConfig) -> Result<Vec<String>> {
+        let book = self.books.read(host.user_known_hosts.iter().chain(&host.global_known_hosts))?;
+        let mut bad = host.revoked_host_keys.as_deref().map(revoked).transpose()?.unwrap_or_default();
+        let (name, port) = known_name(host);
+        let full = known_hosts::host_name(&name, port);
+        let known: Vec<Known<'_>> = book.of(&full).collect();
+        if known.iter().any(|k| k.kind == Kind::Authority) {
+            return Ok(Vec::new());
+        }
+        let is_key = |k: &&Known<'_>| k.kind == Kind::Key;
+        bad.extend(known.iter().filter(|k| k.kind == Kind::Revoked).map(|k| k.blob.to_vec()));
+        let usual: Vec<Known<'_>> =
+            if known.iter().any(|k| is_key(&k)) { Vec::new() } else { book.of(&name).collect() };
+        let keys = known.iter().chain(&usual).filter(is_key).filter(|k| !bad.iter().any(|b| b == k.blob));
+        let mut lines: Vec<String> = keys.map(Known::key_line).collect();
+        lines.sort();
+        lines.dedup();
+        Ok(lines)
     }
 
     /// Replaces what is known of a host.

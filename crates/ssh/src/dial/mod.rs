@@ -115,6 +115,18 @@ impl Dialer {
         self.0.host_key(&self.0.core.legs(&native).await?).await
     }
 
+    /// The keys of the host that files know and that it may show, each as one line. Nobody is called. There are none for a
+    /// host that an authority vouches for: which key it has is then the authority's affair.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub async fn known_keys(&self, target: &Target) -> Result<Vec<String>> {
+        match self.0.core.legs(target).await?.last() {
+            Some(leg) => self.0.core.known_keys(&leg.host),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Believes this key of the host from now on, and no other: for a machine that was installed anew. Returns how many
     /// lines of the user's file were changed.
     ///

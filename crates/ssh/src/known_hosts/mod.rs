@@ -11,6 +11,7 @@ pub(crate) use books::Books;
 pub(crate) use entry::{Kind, fingerprint};
 pub(crate) use file::{add, replace};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entry::Entry;
 use std::{
     collections::HashMap,
@@ -85,6 +86,11 @@ impl Known<'_> {
     /// `ssh-ed25519 SHA256:... (/home/me/.ssh/known_hosts:3)`
     pub(crate) fn describe(&self) -> String {
         format!("{} {} ({}:{})", self.key_type, fingerprint(self.blob), self.path.display(), self.line)
+    }
+
+    /// `ssh-ed25519 AAAA...`
+    pub(crate) fn key_line(&self) -> String {
+        format!("{} {}", self.key_type, STANDARD.encode(self.blob))
     }
 }
 

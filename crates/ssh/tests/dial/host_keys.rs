@@ -192,3 +192,26 @@ async fn many_first_uses_at_once_keep_each_key_once() {
     assert_eq!(home.read("known_hosts"), known_line(&server));
     assert_eq!(server.log().matches("Accepted publickey").count(), 20);
 }
+
+#[tokio::test]
+async fn keys_that_files_know_are_told_without_a_call() {
+    let home = Home::new();
+    let made: Vec<String> = (0..4).map(|_| KeyPair::generate().public_openssh().unwrap()).collect();
+    let line = |name: &str, of: usize| format!("{name} {}\n", made[of]);
+    home.write("config", "Host web1\n HostName 192.0.2.1\n Port 2222\nHost web2\n HostName 192.0.2.2\n");
+    let known = home.dialer(None);
+    let keys = async |text: String| {
+        home.write("known_hosts", &text);
+        (known.known_keys(&target("web1")).await.unwrap(), known.known_keys(&target("web2")).await.unwrap())
+    };
+    let only = |of: usize| vec![made[of].split_whitespace().take(2).collect::<Vec<_>>().join(" ")];
+    let one = line("[192.0.2.1]:2222", 1) + &line("192.0.2.2", 2);
+    assert_eq!(keys(one.clone()).await, (only(1), only(2)));
+    // What is known of the usual port counts where nothing else is known, as at the login.
+    assert_eq!(keys(line("192.0.2.1", 3)).await, (only(3), vec![]));
+    assert_eq!(keys(format!("{one}{}", line("192.0.2.1", 3))).await, (only(1), only(2)));
+    // A revoked key is none, and an authority says itself which keys are good.
+    assert_eq!(keys(format!("{one}@revoked {}", line("*", 1))).await.1, only(2));
+    assert_eq!(keys(format!("{one}@revoked {}", line("[192.0.2.1]:2222", 1))).await.0, Vec::<String>::new());
+    assert_eq!(keys(format!("{one}@cert-authority {}", line("*", 0))).await, (vec![], vec![]));
+}

@@ -3,17 +3,13 @@
 use crate::{
     Failure, Result,
     app::App,
-    env,
     failure::of_several,
     fleet::{directory::FleetDir, ssh::SshArgs},
 };
 use base::{Code, Error};
 use clap::Args;
-use fleet::connector::{Login, target};
 use inventory::{Inventory, Node, Selection, Selector};
 use serde::Serialize;
-use ssh::{DialOptions, Dialer, config::Files};
-use std::path::PathBuf;
 
 /// Believe the host key that a node shows now, as after a reinstall. What was believed before is forgotten.
 #[derive(Args, Debug)]
@@ -73,10 +69,7 @@ impl Trust {
             let e = Error::new(Code::Invalid, format!("{} is not reached by SSH", node.name));
             return Err(e.because(format!("it has {key}")).into());
         }
-        let file = node.text("ssh_config").map(PathBuf::from);
-        let files = file.map_or_else(|| self.ssh.files(), Files::Only);
-        let dialer = Dialer::new(&env::surroundings(), DialOptions { files, ..DialOptions::default() })?;
-        let target = target(node, &Login { user: self.ssh.user(), password: None })?;
+        let (dialer, target) = self.ssh.way().way(node)?;
         let key = dialer.host_key(&target).await?;
         let fingerprint = ssh::public_fingerprint(&key)?;
         if let Some(wanted) = self.fingerprint.as_ref().filter(|wanted| **wanted != fingerprint) {

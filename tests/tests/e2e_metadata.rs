@@ -1,0 +1,122 @@
+//! What is known of nodes besides their inventory: from files and from the nodes themselves.
+
+#![allow(clippy::unwrap_used)] // what is not as it must be ends the test
+
+use e2e::Fleet;
+use serde_json::Value;
+use std::{fs, path::PathBuf};
+use testkit::sshd::Sshd;
+
+/// The metadata of a server, without its host key.
+fn reached(server: &Sshd) -> String {
+    let (address, key, user) = (server.address(), server.identity(), server.user());
+    format!(
+        "host_ip: {}, ssh_port: {}, ssh_user: {user}, ssh_private_key_file: {}",
+        address.ip(),
+        address.port()
+    )
+}
+
+/// Writes an inventory: names and what is known of them.
+fn write(fleet: &Fleet, nodes: &[(&str, String)]) {
+    let lines = nodes.iter().map(|(name, metadata)| format!("{name}: {{metadata: {{{metadata}}}}}\n"));
+    fs::write(fleet.path().join("inventory.yaml"), lines.collect::<String>()).unwrap();
+}
+
+/// Adds a line to `hostler.yaml`.
+fn configure(fleet: &Fleet, line: &str) {
+    let path = fleet.path().join("hostler.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, format!("{text}{line}\n")).unwrap();
+}
+
+/// Writes the file of known hosts: servers, each with the key of another.
+fn know(fleet: &Fleet, hosts: &[(&Sshd, &Sshd)]) -> PathBuf {
+    let dir = fleet.path().parent().unwrap().join("home/.ssh");
+    fs::create_dir_all(&dir).unwrap();
+    let line = |(host, shown): &(&Sshd, &Sshd)| {
+        let address = host.address();
+        format!("[{}]:{} {}\n", address.ip(), address.port(), shown.host_key().trim())
+    };
+    let path = dir.join("known_hosts");
+    fs::write(&path, hosts.iter().map(line).collect::<String>()).unwrap();
+    path
+}
+
+/// `NODE BELIEVED SHOWN` of each key.
+fn keys(data: &Value) -> Vec<String> {
+    let text = |key: &Value| format!("{} {} {}", key["node"], key["believed"], key["shown"]).replace('"', "");
+    data["items"].as_array().unwrap().iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn e2e_host_keys_come_from_files_and_a_scan_believes_none() {
+    let fleet = Fleet::start(3).await;
+    let [one, two, three] = fleet.nodes() else { panic!("three servers") };
+    let key = one.host_key();
+    let nodes = [
+        ("down", "host_ip: 127.0.0.1, ssh_port: 1".into()),
+        ("here", "local_node: true".into()),
+        ("web1", format!("{}, host_keys: ['{key}']", reached(one))),
+        ("web2", reached(two)),
+        ("web3", reached(three)),
+    ];
+    write(&fleet, &nodes);
+    let known = know(&fleet, &[(two, two)]);
+    let written = fs::read_to_string(&known).unwrap();
+
+    let data = fleet.run(&["node", "host-keys", "-o", "json"]).await.json();
+    assert_eq!(keys(&data), ["web1 inventory false", "web2 known_hosts false"]);
+    // One that is down is said to be so, and the others are shown.
+    let scan = ["node", "host-keys", "--scan", "-o", "json"];
+    let ran = fleet.run(&scan).await;
+    assert!(ran.stderr.contains("cannot reach down"), "{ran:?}");
+    let data: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (ran.code, keys(&data)),
+        (8, vec!["web1 inventory true".into(), "web2 known_hosts true".into(), "web3 null true".into()])
+    );
+    // What was shown is not believed by that.
+    assert_eq!(fs::read_to_string(&known).unwrap(), written);
+    let refused = fleet.run(&["run", "--node", "web3", "--command", "true"]).await;
+    assert!(refused.code != 0 && refused.stderr.contains("web3 is not known"), "{refused:?}");
+    // A key that is not the one that was known is refused loudly.
+    know(&fleet, &[(two, three)]);
+    let refused = fleet.run(&["node", "host-keys", "--scan", "--node", "web2"]).await.fails(4);
+    assert!(refused.contains("THE HOST KEY OF web2 HAS CHANGED"), "{refused}");
+    // What files know is enough for the others, who read what we write.
+    know(&fleet, &[(two, two)]);
+    let file = fleet.path().join("known");
+    fleet.run(&["ssh-config", "--known-hosts", file.to_str().unwrap()]).await.ok();
+    let text = fs::read_to_string(file).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains(two.host_key().split(' ').nth(1).unwrap()), "{text}");
+}
+
+#[tokio::test]
+async fn e2e_host_keys_that_disagree_need_a_master() {
+    let fleet = Fleet::start(2).await;
+    let [one, two] = fleet.nodes() else { panic!("two servers") };
+    let with_key = |of: &Sshd| ("web1", format!("{}, host_keys: ['{}']", reached(one), of.host_key()));
+    write(&fleet, &[with_key(two)]);
+    know(&fleet, &[(one, one)]);
+    let ask = ["node", "host-keys", "-o", "json"];
+    let e = fleet.run(&ask).await.fails(6);
+    for words in
+        ["two sources disagree about host_keys of web1", "inventory: ", "known_hosts: ", "metadata_masters: "]
+    {
+        assert!(e.contains(words), "{words} in {e}");
+    }
+    let original = fs::read_to_string(fleet.path().join("hostler.yaml")).unwrap();
+    for (master, scan) in [("inventory", 4), ("known_hosts", 0)] {
+        fs::write(fleet.path().join("hostler.yaml"), &original).unwrap();
+        configure(&fleet, &format!("metadata_masters: {{host_keys: {master}}}"));
+        let data = fleet.run(&ask).await.json();
+        assert_eq!(keys(&data), [format!("web1 {master} false")]);
+        assert_eq!(fleet.run(&["node", "host-keys", "--scan"]).await.code, scan, "{master}");
+    }
+    let wrong = format!("{original}metadata_masters: {{host_keys: known_host}}\n");
+    fs::write(fleet.path().join("hostler.yaml"), wrong).unwrap();
+    let e = fleet.run(&["node", "list"]).await.fails(2);
+    assert!(e.contains("hostler.yaml:3:31") && e.contains("did you mean 'known_hosts'?"), "{e}");
+}
