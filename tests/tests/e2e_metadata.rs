@@ -13,7 +13,8 @@ fn reached(server: &Sshd) -> String {
     format!(
         "host_ip: {}, ssh_port: {}, ssh_user: {user}, ssh_private_key_file: {}",
         address.ip(),
-        address.port()
+        address.port(),
+        key.display()
     )
 }
 

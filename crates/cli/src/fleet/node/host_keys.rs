@@ -127,7 +127,8 @@ fn believed(way: &Ssh, node: &Node, written: &[String]) -> base::Result<Vec<Key>
 /// Where it cannot be reached, and for a key that has changed.
 async fn show(way: &Ssh, node: &Node, keys: &mut Vec<Key>) -> base::Result<()> {
     let (dialer, target) = way.way(node)?;
-    let shown = Key { shown: true, ..Key::new(node, &dialer.host_key(&target).await?)? };
+    let line = dialer.host_key(&target).await.map_err(|e| e.at(&node.name))?;
+    let shown = Key { shown: true, ..Key::new(node, &line)? };
     if let Some(key) = keys.iter_mut().find(|key| key.fingerprint == shown.fingerprint) {
         key.shown = true;
         return Ok(());
