@@ -36,7 +36,7 @@ impl Source for KnownHosts {
                 // Whoever cannot be reached has no keys here; why, is said to those who try.
                 match self.keys(node).await {
                     Ok(keys) => {
-                        drop(answers.insert(node.name.clone(), keys.into_iter().map(Value::from).collect()))
+                        answers.insert(node.name.clone(), keys.into_iter().map(Value::from).collect());
                     }
                     Err(e) => tracing::debug!(node = node.name, error = %e, "no known host keys"),
                 }
