@@ -195,7 +195,7 @@ impl KnownCheck {
         Error::new(Code::Forbidden, format!("the host key of {} is not known", self.node))
             .because(format!("{} came, and no file knows {}", describe(came), self.full_name()))
             .hint(format!(
-                "compare it with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then: hostler node trust {0}; or take keys at first use: host_keys: first-use",
+                "compare it with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then: hostler node trust {0}; or take keys at first use: ssh: {{host_keys: first-use}} in hostler.yaml",
                 self.node
             ))
     }
