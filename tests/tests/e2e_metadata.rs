@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // what is not as it must be ends the test
 
 use e2e::Fleet;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
 use testkit::sshd::Sshd;
 
@@ -120,4 +120,104 @@ async fn e2e_host_keys_that_disagree_need_a_master() {
     fs::write(fleet.path().join("hostler.yaml"), wrong).unwrap();
     let e = fleet.run(&["node", "list"]).await.fails(2);
     assert!(e.contains("hostler.yaml:3:31") && e.contains("did you mean 'known_hosts'?"), "{e}");
+}
+
+/// The row of a node in a report.
+fn row<'a>(report: &'a Value, node: &str) -> &'a Value {
+    report.as_array().unwrap().iter().find(|row| row["node"] == node).unwrap()
+}
+
+/// How often somebody logged in.
+fn logins(server: &Sshd) -> usize {
+    server.log().matches("Accepted publickey").count()
+}
+
+#[tokio::test]
+async fn e2e_facts_are_gathered_when_asked_for_and_known_from_then_on() {
+    let fleet = Fleet::start(2).await;
+    fleet.write_inventory(&[("web2", "image: mine")]);
+    let report = ["report", "-o", "json"];
+    let before = fleet.run(&report).await.json();
+    assert_eq!((&row(&before, "web1")["os"], &row(&before, "local")["ip"]), (&json!(""), &json!("")));
+    assert_eq!(
+        fleet.run(&["node", "list", "--where", "cpus>=1", "--allow-empty", "-o", "name"]).await.ok(),
+        ""
+    );
+    assert_eq!(fleet.nodes().iter().map(logins).sum::<usize>(), 0, "nobody was called for that");
+
+    let data = fleet.run(&["node", "facts", "-o", "json"]).await.json();
+    let facts = data["items"].as_array().unwrap();
+    let names: Vec<&Value> = facts.iter().map(|node| &node["node"]).collect();
+    assert_eq!(names, ["local", "web1", "web2"]);
+    let [local, web1, _] = facts.as_slice() else { panic!("three nodes") };
+    assert_eq!(local["facts"]["kernel"], web1["facts"]["kernel"], "all of them are this machine");
+    assert_eq!(fleet.nodes().iter().map(logins).collect::<Vec<_>>(), [1, 1]);
+
+    let after = fleet.run(&report).await.json();
+    let system = |facts: &Value| {
+        let word = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
+        format!("{} {}", word("os"), word("os_version")).trim().to_owned()
+    };
+    assert_eq!(row(&after, "web1")["os"], system(&web1["facts"]));
+    // What the inventory says stays.
+    assert_eq!(row(&after, "web2")["os"], "mine");
+    assert_eq!(row(&after, "web1")["physical"], web1["facts"]["physical"].as_bool().unwrap_or(false));
+    let os = web1["facts"]["os"].as_str().unwrap();
+    let chosen = ["node", "list", "--where", &format!("os={os},cpus>=1"), "--exclude", "local", "-o", "name"];
+    assert_eq!(fleet.run(&chosen).await.ok(), "web1\nweb2\n");
+    // Templates have it too.
+    let service = fleet.path().join("services/web");
+    fs::create_dir_all(&service).unwrap();
+    let target = fleet.nodes()[0].home().join("system");
+    let step =
+        format!("- file: {{path: {}, content: \"{{{{ os }}}} {{{{ cpus }}}}\\n\"}}\n", target.display());
+    fs::write(service.join("service.yaml"), format!("steps:\n{step}")).unwrap();
+    let plan = fleet.run(&["check", "--node", "web1"]).await.ok();
+    assert!(plan.contains(&format!("> {os} {}", web1["facts"]["cpus"])), "{plan}");
+    // Nobody else was called for any of this.
+    assert_eq!(fleet.nodes().iter().map(logins).collect::<Vec<_>>(), [2, 1]);
+    let known = fleet.run(&["node", "facts", "--known", "--node", "web1"]).await.ok();
+    assert!(known.starts_with("NODE") && known.contains(os), "{known}");
+}
+
+#[tokio::test]
+async fn e2e_a_report_shows_those_that_answer_and_marks_the_others() {
+    let fleet = Fleet::start(2).await;
+    fleet.write_inventory(&[("web2", "ssh_port: 1")]);
+    let ran = fleet.run(&["report", "--facts"]).await;
+    assert_eq!(ran.code, 8, "{ran:?}");
+    let line = |name: &str| ran.stdout.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(line("web2").contains("web2 (no answer)"), "{}", ran.stdout);
+    assert!(!line("web1").contains("no answer"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("cannot reach web2"), "{}", ran.stderr);
+    let ran = fleet.run(&["report", "--facts", "-o", "json"]).await;
+    let data: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(row(&data, "web2")["error"]["code"], "unavailable");
+    assert!(row(&data, "web1").get("error").is_none() && row(&data, "web1")["os"] != "");
+    // Without the flag it is a matter of what is known, so nobody is called and nothing fails.
+    assert_eq!(fleet.run(&["report"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn e2e_facts_that_contradict_the_inventory_need_a_master() {
+    let fleet = Fleet::start(1).await;
+    fleet.write_inventory(&[("web1", "os: plan9")]);
+    let report = ["report", "--node", "web1", "-o", "json"];
+    assert_eq!(row(&fleet.run(&report).await.json(), "web1")["os"], "plan9");
+    let facts = fleet.run(&["node", "facts", "--node", "web1", "-o", "json"]).await.json();
+    let os = facts["items"][0]["facts"]["os"].as_str().unwrap();
+    let e = fleet.run(&report[..3]).await.fails(6);
+    let both = format!("facts: \"{os}\"");
+    for words in
+        ["two sources disagree about os of web1", "inventory: \"plan9\"", both.as_str(), "{os: inventory}"]
+    {
+        assert!(e.contains(words), "{words} in {e}");
+    }
+    let original = fs::read_to_string(fleet.path().join("hostler.yaml")).unwrap();
+    for (master, believed) in [("inventory", "plan9"), ("facts", os)] {
+        fs::write(fleet.path().join("hostler.yaml"), &original).unwrap();
+        configure(&fleet, &format!("metadata_masters: {{os: {master}}}"));
+        let shown = fleet.run(&report).await.json();
+        assert!(row(&shown, "web1")["os"].as_str().unwrap().starts_with(believed), "{master}: {shown}");
+    }
 }

@@ -10,6 +10,7 @@ mod deploy;
 mod deployment;
 pub mod directory;
 mod drift;
+mod facts;
 pub mod identity;
 mod import;
 pub mod keep;
@@ -64,7 +65,7 @@ pub enum Verb {
     /// Which nodes are not as their services say
     Drift(Box<drift::Drift>),
     /// The nodes of a fleet and what is known of them, as a table
-    Report(report::Report),
+    Report(Box<report::Report>),
     /// How the nodes are reached, as a configuration of SSH
     SshConfig(ssh_config::SshConfig),
     /// Secrets of a fleet: their names, never their values

@@ -3,6 +3,7 @@
 pub mod connector;
 pub mod deploy;
 pub mod engine;
+pub mod facts;
 pub mod junit;
 pub mod log;
 pub mod nodetest;

@@ -1,5 +1,7 @@
 //! Sources of metadata that reach further than the inventory's own.
 
+mod facts;
 mod known_hosts;
 
+pub use facts::Facts;
 pub use known_hosts::KnownHosts;

@@ -1,7 +1,7 @@
 //! What checks and deployments share: their flags, and how they go over the nodes.
 
 use super::{
-    directory::FleetDir,
+    directory::{self, FleetDir},
     identity::BecomeArgs,
     limits::LimitArgs,
     playbooks,
@@ -25,7 +25,6 @@ use fleet::{
     run::Identity,
 };
 use inventory::{FleetFile, Inventory, Node, Selector};
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -209,7 +208,7 @@ impl DeploymentArgs {
 
     /// Begins the local history of a deployment, and says what became of the one before if it was cut off.
     fn journal(&self, app: &App, author: &str, nodes: &[Node]) -> Result<Journal> {
-        let dir = history(&self.dir.path()?)?;
+        let dir = directory::remembered(&self.dir.path()?, "deployments")?;
         if let Some(cut) = fleet::log::cut_off(&dir) {
             let open: Vec<String> = cut
                 .open
@@ -289,13 +288,6 @@ impl Chosen {
 pub fn author() -> String {
     let user = env::var("USER").or_else(|| env::var("LOGNAME")).unwrap_or_else(|| "somebody".into());
     format!("{user}@{}", rt::host::hostname())
-}
-
-/// Where the deployments of a fleet directory are remembered.
-pub fn history(dir: &Path) -> Result<PathBuf> {
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
-    Ok(env::state_dir("fleet")?.join("deployments").join(hex::encode(&digest[..8])))
 }
 
 /// Reads a plan.

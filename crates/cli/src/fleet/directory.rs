@@ -1,12 +1,16 @@
 //! Which fleet directory.
 
-use super::{pool::ControllerPool, ssh::SshArgs};
+use super::{facts, pool::ControllerPool, ssh::SshArgs};
 use crate::{Result, app::App, env};
 use base::Error;
 use clap::Args;
-use fleet::sources::KnownHosts;
+use fleet::sources::{Facts, KnownHosts};
 use inventory::{FleetFile, Inventory, Options};
-use std::{path::PathBuf, sync::Arc};
+use sha2::{Digest, Sha256};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Which fleet directory.
 #[derive(Args, Clone, Debug, Default)]
@@ -41,8 +45,18 @@ impl FleetDir {
         let options = Options { me: env::surroundings(), ssh_files: ssh.files(), pool: Some(pool) };
         let mut inventory = inventory::load(&self.path()?, &options).await?;
         inventory.add_source(Arc::new(KnownHosts(ssh.way())));
+        if let Ok(store) = facts::store(&self.path()?) {
+            inventory.add_source(Arc::new(Facts::new(store)));
+        }
         Ok(inventory)
     }
+}
+
+/// Where something is remembered about a fleet directory.
+pub fn remembered(dir: &Path, part: &str) -> Result<PathBuf> {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    Ok(env::state_dir("fleet")?.join(part).join(hex::encode(&digest[..8])))
 }
 
 /// The user's home.

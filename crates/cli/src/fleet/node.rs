@@ -1,5 +1,6 @@
 //! `hostler node`.
 
+mod facts;
 mod host_keys;
 mod trust;
 
@@ -38,6 +39,8 @@ pub enum Command {
         #[command(flatten)]
         dir: FleetDir,
     },
+    /// What nodes say of themselves, kept for reports, selections and templates
+    Facts(Box<facts::Facts>),
     /// Which host keys are believed, and with --scan what nodes show now
     HostKeys(host_keys::HostKeys),
     /// Believe the host key that a node shows now, as after a reinstall
@@ -88,6 +91,7 @@ impl Command {
                 let selection = SelectionArgs { nodes, ..SelectionArgs::default() };
                 show(app, &selection.choose(&mut inventory).await?)?;
             }
+            Command::Facts(facts) => return facts.run(app).await,
             Command::HostKeys(keys) => return keys.run(app).await,
             Command::Trust(trust) => return trust.run(app).await,
         }

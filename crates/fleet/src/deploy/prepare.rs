@@ -50,8 +50,7 @@ impl Fleet<'_> {
     pub async fn prepare(&self, nodes: &[Node], check: bool) -> Result<Ready> {
         let mut ready = Ready { settings: self.file.section("deploy")?, ..Ready::default() };
         let catalog = Catalog::read(self.dir, self.inventory, nodes)?;
-        let looked_up =
-            if catalog.mentions("host_ip") { Some(self.with_addresses(nodes).await?) } else { None };
+        let looked_up = self.with_sources(&catalog, nodes).await?;
         let known = looked_up.as_ref().unwrap_or(self.inventory);
         let shared = Shared::new(known, Value::from(Serde(self.secrets.expose_secrets())));
         let hidden = self.secrets.redactor([])?;
@@ -78,14 +77,20 @@ impl Fleet<'_> {
         Ok(ready)
     }
 
-    /// The inventory with the addresses of these nodes, where name resolution knows them. That may take a while where
-    /// only SSH knows a name; so it is done for services that use addresses alone. How the nodes are reached does not
-    /// change by it.
-    async fn with_addresses(&self, nodes: &[Node]) -> Result<Inventory> {
+    /// The inventory with what other sources know of these nodes, of all that the services name and nodes lack. Name
+    /// resolution may take a while where only SSH knows a name, so none is asked for what nobody uses. How the nodes are
+    /// reached does not change by it.
+    async fn with_sources(&self, catalog: &Catalog, nodes: &[Node]) -> Result<Option<Inventory>> {
+        let used = catalog.mentioned(&self.inventory.properties());
+        if used.is_empty() {
+            return Ok(None);
+        }
         let mut known = self.inventory.clone();
-        let open = nodes.iter().filter(|n| !n.services.is_empty() && !n.metadata.contains_key("host_ip"));
-        known.fetch("host_ip", open.map(|n| n.name.as_str())).await?;
-        Ok(known)
+        for property in used {
+            let open = nodes.iter().filter(|n| !n.services.is_empty() && !n.metadata.contains_key(property));
+            known.fetch(property, open.map(|n| n.name.as_str())).await?;
+        }
+        Ok(Some(known))
     }
 
     /// Where nodes keep their logs, for those where that is said.

@@ -23,15 +23,18 @@ pub struct Origin {
 /// The largest file that is looked through for a word, bytes: larger ones are no templates.
 const LARGEST_TEMPLATE: u64 = 1 << 20;
 
-/// Whether a file below a directory holds a word.
-fn holds(dir: &Path, word: &[u8]) -> bool {
-    let mut entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.any(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => holds(&entry.path(), word),
-        Ok(metadata) if metadata.len() <= LARGEST_TEMPLATE => std::fs::read(entry.path())
-            .is_ok_and(|bytes| bytes.windows(word.len()).any(|window| window == word)),
-        _ => false,
-    })
+/// Which of these words stand in files of a directory.
+fn mentions<'a>(dir: &Path, words: &BTreeSet<&'a str>, found: &mut BTreeSet<&'a str>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            mentions(&entry.path(), words, found);
+        } else if metadata.len() <= LARGEST_TEMPLATE {
+            let text = std::fs::read(entry.path()).unwrap_or_default();
+            let in_it = text.split(|b| !b.is_ascii_alphanumeric() && *b != b'_');
+            found.extend(in_it.filter_map(|word| words.get(std::str::from_utf8(word).ok()?)));
+        }
+    }
 }
 
 /// The services of a fleet.
@@ -94,10 +97,14 @@ impl Catalog {
         Ok(order.into_iter().map(|i| all[i]).collect())
     }
 
-    /// Whether a file of these services holds a word. What they never name, nobody has to find out for them.
-    pub fn mentions(&self, word: &str) -> bool {
+    /// Which of these words files of these services hold. What they never name, nobody has to find out for them.
+    pub fn mentioned<'a>(&self, words: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::new();
         let native = self.known.keys().filter(|file| file.extension().is_none_or(|e| e != "rb"));
-        native.filter_map(|file| file.parent()).any(|dir| holds(dir, word.as_bytes()))
+        for dir in native.filter_map(|file| file.parent()) {
+            mentions(dir, words, &mut found);
+        }
+        found
     }
 
     /// Services whose nodes come before a node, because one of its services needs that.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_macros)] // what tests share is test code too
 
 mod commands;
+mod facts;
 mod faults;
 
 use fleet::{

@@ -159,6 +159,7 @@ impl Document {
         for (source, properties) in given.as_object().into_iter().flatten() {
             let ours = match source.as_str() {
                 "host_ip" => "resolver",
+                "host_keys" => "known_hosts",
                 "platform_handler" | "platform_handlers" => "inventory",
                 "config" => "assign",
                 _ => {

@@ -5,7 +5,7 @@ mod preview;
 mod scripts;
 
 use super::{
-    directory::FleetDir,
+    directory::{self, FleetDir},
     identity::{self, BecomeArgs},
     limits::LimitArgs,
     secrets::{self, SecretsArgs},
@@ -28,7 +28,6 @@ use interactive::Shells;
 use inventory::{Inventory, Node, Selector};
 use scripts::Scripts;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::{path::PathBuf, time::Duration};
 
 /// What is kept of each output for `-o json`, and for JUnit.
@@ -214,10 +213,7 @@ impl Run {
 
     /// Where it is remembered which nodes of this fleet were not well.
     fn state_file(&self) -> Result<PathBuf> {
-        let path = self.dir.path()?;
-        let path = path.canonicalize().unwrap_or(path);
-        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-        Ok(env::state_dir("fleet")?.join("last-runs").join(format!("{}.json", hex::encode(&digest[..8]))))
+        Ok(directory::remembered(&self.dir.path()?, "last-runs")?.with_extension("json"))
     }
 
     fn steps(&self, secrets: Option<&Secrets>) -> Result<Vec<Step>> {
