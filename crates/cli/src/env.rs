@@ -38,6 +38,13 @@ pub fn state_dir(part: &str) -> Result<PathBuf> {
     Ok(base_dir("XDG_STATE_HOME", ".local/state")?.join(part))
 }
 
+/// Where a daemon keeps its state: the directory that was given, else [`state_dir`]. Absolute, since hypervisors work in
+/// directories of their own and messages are read elsewhere.
+pub fn data_dir(given: Option<PathBuf>, part: &str) -> Result<PathBuf> {
+    let dir = given.map_or_else(|| state_dir(part), Ok)?;
+    std::path::absolute(&dir).map_err(|e| Error::io("find the working directory", &e))
+}
+
 /// `$XDG_RUNTIME_DIR/hostler`: sockets. Where the system has no such place, one beside the state.
 pub fn runtime_dir() -> Result<PathBuf> {
     if var("XDG_RUNTIME_DIR").is_some() { base_dir("XDG_RUNTIME_DIR", "") } else { state_dir("run") }

@@ -65,7 +65,7 @@ pub enum Backup {
 }
 
 fn data_dir(dir: Option<PathBuf>) -> base::Result<PathBuf> {
-    dir.map_or_else(|| env::state_dir("controller"), Ok)
+    env::data_dir(dir, "controller")
 }
 
 impl Command {

@@ -39,7 +39,7 @@ pub struct Dev {
 impl Dev {
     pub async fn run(self, daemons: &dyn Daemons) -> Result {
         let options = DevOptions {
-            data_dir: self.data_dir.map_or_else(|| env::state_dir("dev"), Ok)?,
+            data_dir: env::data_dir(self.data_dir, "dev")?,
             listen: self.listen,
             workers: self.workers,
             synthetic: self.synthetic,

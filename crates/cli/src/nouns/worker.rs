@@ -408,10 +408,7 @@ impl Run {
         Ok(WorkerOptions {
             url: self.controller,
             join_token_file: self.join_token_file,
-            data_dir: match self.data_dir {
-                Some(dir) => dir,
-                None => env::state_dir("worker")?,
-            },
+            data_dir: env::data_dir(self.data_dir, "worker")?,
             name: self.name.map(|n| n.to_string()),
             labels: self.labels.into_iter().collect(),
             resources: self.resources.into_iter().collect(),

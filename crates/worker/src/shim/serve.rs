@@ -152,6 +152,9 @@ async fn collect(stderr: Option<ChildStderr>) -> Vec<String> {
         if let Some(log) = &mut log {
             let _ = log.append(format!("{line}\n").as_bytes());
         }
+        if line.contains(": info: ") {
+            continue; // no reason of any end
+        }
         if tail.len() == TAIL_LINES {
             tail.remove(0);
         }
