@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a test library: what is not as it must be ends the test
 
+mod arguments;
 mod cli;
 mod clock;
 mod cluster;
@@ -16,6 +17,7 @@ mod seeded;
 mod shell;
 mod terminal;
 
+pub use arguments::Arguments;
 pub use cli::{Cli, Ran};
 pub use clock::WallClock;
 pub use cluster::{Cluster, Layout, Setup};

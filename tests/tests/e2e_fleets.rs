@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // what is not as it must be ends the test
 
-use e2e::{Process, Registered, eventually};
+use e2e::{Arguments, Process, Registered, eventually};
 use rt::process::Signal;
 use serde_json::{Value, json};
 use std::{fs, time::Duration};
@@ -38,29 +38,36 @@ async fn e2e_commands_run_on_nodes_through_the_controller() {
     assert_eq!(failed.code, 1, "{failed:?}");
 }
 
+/// A service whose code looks for the controller's files, another project's credential, and what clouds tell their hosts.
+const HOSTILE: &str = r"steps:
+  - bash: |
+      find / -path /proc -prune -o '(' -name store.db -o -name ca.key ')' -print | while read -r file; do
+        echo found $file; cat $file
+      done
+      python3 - <<'END'
+      import socket
+      s = socket.socket(socket.AF_UNIX); s.connect('/run/hostler/broker.sock')
+      s.sendall(b'GET /credentials/blue/word HTTP/1.1\r\nHost: x\r\n\r\n')
+      print(s.recv(4096).decode())
+      END
+      /hostler sandbox-connect 169.254.169.254 80 || true
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_a_hostile_directory_gets_four_refusals_and_four_records() {
     if !Registered::is_possible("e2e_a_hostile_directory_gets_four_refusals_and_four_records").await {
         return;
     }
-    let scene = Registered::start(&[], &[]).await;
+    let scene = Registered::start(&[("services/mark/service.yaml", HOSTILE)], &[]).await;
     let cli = scene.cluster.cli();
     scene.send("POST", "/v1/projects", &json!({"name": "blue", "spec": {}})).await.ok();
     let theirs = json!({"name": "word", "spec": {"kind": "text", "value": "the-word-of-blue"}});
     scene.send("POST", "/v1/projects/blue/credentials", &theirs).await.ok();
     let state = scene.cluster.data_dir();
-    let ask = "import socket\n\
-               s = socket.socket(socket.AF_UNIX); s.connect('/run/hostler/broker.sock')\n\
-               s.sendall(b'GET /credentials/blue/word HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n\
-               print(s.recv(4096).decode())";
-    let script = format!(
-        "cat {0}/store.db {0}/ca.key\npython3 -c \"{ask}\"\n/hostler sandbox-connect 169.254.169.254 80\ntrue",
-        state.display()
-    );
-    let run = ["fleet", "run", "estate", "--", "--node", "here", "--command", &script];
-    let ran = cli.run(&run).await;
+    let ran = cli.run(&["fleet", "deploy", "estate", "--", "--node", "here"]).await;
     let said = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(said.contains("link-local"), "{said}");
+    assert!(said.contains(&format!("found {}/ca.key", state.display())), "{said}");
+    assert!(said.contains("HTTP/1.1 403") && said.contains("link-local"), "{said}");
     assert!(
         !said.contains("the-word-of-blue") && !said.contains("SQLite") && !said.contains("PRIVATE KEY"),
         "{said}"
@@ -236,6 +243,9 @@ async fn e2e_a_directory_uses_the_credentials_that_it_was_granted() {
         return;
     }
     let word = format!("canary-{:x}", u64::from_le_bytes(rt::ids::random_bytes()));
+    let forbidden = word.clone();
+    let arguments =
+        Arguments::watch(move |line| line.windows(forbidden.len()).any(|part| part == forbidden.as_bytes()));
     let config = "platforms: [{name: estate, type: yaml, path: .}]\n\
                   secrets:\n  - {type: credential, name: word, at: app.word}\n";
     let service = "steps:\n  - file: {path: /tmp/mark, content: 'it is {{ secrets.app.word }}'}\n  \
@@ -271,7 +281,10 @@ async fn e2e_a_directory_uses_the_credentials_that_it_was_granted() {
     for path in ["/v1/projects/default/operations", "/v1/audit?limit=1000", "/v1/events?limit=1000"] {
         told.push(scene.get(path).await.to_string());
     }
-    assert!(told.iter().all(|text| !text.contains(&word)), "{told:#?}");
+    // The third line of a private key is its own.
+    let key = fs::read_to_string(scene.node.identity()).unwrap().lines().nth(3).unwrap().to_owned();
+    assert!(key.len() > 60, "{key}");
+    assert!(told.iter().all(|text| !text.contains(&word) && !text.contains(&key)), "{told:#?}");
     let mut open = vec![scene.cluster.dir().to_owned()];
     let mut read = 0;
     while let Some(path) = open.pop() {
@@ -279,10 +292,12 @@ async fn e2e_a_directory_uses_the_credentials_that_it_was_granted() {
             open.extend(fs::read_dir(path).unwrap().flatten().map(|entry| entry.path()));
         } else if let Ok(bytes) = fs::read(&path) {
             read += 1;
-            assert!(!bytes.windows(word.len()).any(|w| w == word.as_bytes()), "{}", path.display());
+            let has = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+            assert!(!has(&word) && !has(&key), "{}", path.display());
         }
     }
     assert!(read > 10, "only {read} files were looked at");
+    arguments.clean();
 }
 
 /// A playbook for the node, as a service of it.
