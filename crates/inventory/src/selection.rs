@@ -35,6 +35,16 @@ impl Selection {
         Ok(names.into_iter().filter_map(|name| inventory.nodes.get(name)).collect())
     }
 
+    /// The pieces of metadata that its expressions look at.
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.include, &self.exclude, &self.limit].into_iter().flatten();
+        let expressions = all.filter_map(|selector| match selector {
+            Selector::Where(expression) => Some(expression),
+            _ => None,
+        });
+        expressions.flat_map(Expression::keys).map(|key| key.split('.').next().unwrap_or(key))
+    }
+
     fn nothing(&self, inventory: &Inventory) -> Error {
         if self.include.is_empty() {
             return Error::new(base::Code::Invalid, "no node is chosen")
@@ -44,8 +54,11 @@ impl Selection {
             return Error::not_found("there are no nodes").hint("see the platforms in hostler.yaml");
         }
         let texts: Vec<String> = self.include.iter().map(ToString::to_string).collect();
+        let found_out = self.keys().any(|key| inventory.has_source_of(key));
+        let see =
+            if found_out { "hostler node facts asks nodes what they are" } else { "see: hostler node list" };
         Error::not_found(format!("no node is meant by {}", texts.join(" ")))
-            .hint("see: hostler node list; --allow-empty makes this no error")
+            .hint(format!("{see}; --allow-empty makes this no error"))
     }
 }
 
@@ -54,13 +67,7 @@ impl Inventory {
     /// git is asked, where the selection needs it.
     pub async fn choose(&mut self, selection: &Selection) -> Result<Vec<Node>> {
         self.sources.check()?;
-        let all = [&selection.include, &selection.exclude, &selection.limit];
-        let expressions = all.into_iter().flatten().filter_map(|s| match s {
-            Selector::Where(expression) => Some(expression),
-            _ => None,
-        });
-        let keys: BTreeSet<String> = expressions.flat_map(Expression::keys).map(ToOwned::to_owned).collect();
-        for key in keys.iter().map(|key| key.split('.').next().unwrap_or(key)) {
+        for key in selection.keys().collect::<BTreeSet<_>>() {
             if self.has_source_of(key) {
                 let names: Vec<String> = self.nodes.keys().cloned().collect();
                 self.fetch(key, names.iter().map(String::as_str)).await?;
