@@ -1,11 +1,11 @@
-//! A disk that is full under the controller's store: a small file system of the test's own.
+//! A disk that is full, under the controller's store and under a worker's guests: a small file system of the test's own.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // what is not as it must be ends the test
 
 use api::{NewObject, Project, ProjectSpec};
 use base::{Code, Name, Secret};
 use client::{Client, Key, Options};
-use e2e::{Cli, Process, eventually, skip};
+use e2e::{Cli, Cluster, Layout, Process, Setup, eventually, guest_image, skip};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -25,12 +25,12 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// `None` where this user may not mount.
-    async fn mount(dir: &Path) -> Option<Self> {
+    async fn mount(dir: &Path, mebibytes: u32) -> Option<Self> {
         let disk = dir.join("disk");
         fs::create_dir(&disk).unwrap();
         let mut command = rt::process::command("unshare");
-        let script = "mount -t tmpfs -o size=24m tmpfs \"$0\" && touch \"$0/mounted\" && exec sleep 600";
-        command.args(["-m", "sh", "-c", script]).arg(&disk);
+        let script = "mount -t tmpfs -o size=$1m tmpfs \"$0\" && touch \"$0/mounted\" && exec sleep 600";
+        command.args(["-m", "sh", "-c", script]).arg(&disk).arg(mebibytes.to_string());
         let mut small = SmallDisk { holder: Process::start(command, &dir.join("holder.log")), disk };
         let (mounted, holder) = (small.inside().join("mounted"), &mut small.holder);
         let there = eventually("the file system is there", Duration::from_secs(10), || {
@@ -52,10 +52,7 @@ impl SmallDisk {
         let _ = fs::remove_file(self.inside().join("data/address"));
         let data = self.disk.join("data").display().to_string();
         let args = ["controller", "run", "--data-dir", &data, "--listen", "127.0.0.1:0", "--no-context"];
-        let mut command = rt::process::command("nsenter");
-        command.args(["-t", &self.holder.pid.to_string(), "-m"]).arg(e2e::binary()).args(args);
-        cli.dress(&mut command);
-        let process = Process::start(command, log);
+        let process = self.start(cli, &args, log);
         let data = self.inside().join("data");
         let client = eventually("the controller serves", Duration::from_secs(30), || async {
             let read = |file: &str| fs::read_to_string(data.join(file)).ok().map(|t| t.trim().to_owned());
@@ -68,6 +65,14 @@ impl SmallDisk {
         })
         .await;
         (process, client)
+    }
+
+    /// Starts our program where the file system is.
+    fn start(&self, cli: &Cli, args: &[&str], log: &Path) -> Process {
+        let mut command = rt::process::command("nsenter");
+        command.args(["-t", &self.holder.pid.to_string(), "-m"]).arg(e2e::binary()).args(args);
+        cli.dress(&mut command);
+        Process::start(command, log)
     }
 
     /// Takes all that is free.
@@ -101,7 +106,7 @@ async fn all_there(client: &Client, made: &[usize], refused: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_a_full_disk_is_said_and_loses_nothing() {
     let dir = TempDir::with_prefix("hostler-e2e-").unwrap();
-    let Some(small) = SmallDisk::mount(dir.path()).await else {
+    let Some(small) = SmallDisk::mount(dir.path(), 24).await else {
         return skip(NAME, "this user may not mount file systems");
     };
     let (cli, log) = (Cli::new(dir.path()), dir.path().join("controller.log"));
@@ -135,4 +140,49 @@ async fn e2e_a_full_disk_is_said_and_loses_nothing() {
     controller.kill().await;
     let (_controller, client) = small.controller(&cli, &log).await;
     all_there(&client, &made, number).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn qemu_a_full_disk_of_a_worker_pauses_its_guests() {
+    let name = "qemu_a_full_disk_of_a_worker_pauses_its_guests";
+    let Some(guest) = guest_image() else { return skip(name, "the guest image is not built") };
+    let cluster = Cluster::start(Setup::qemu(Layout::Apart, 0, guest)).await;
+    let Some(small) = SmallDisk::mount(cluster.dir(), 480).await else {
+        return skip(name, "this user may not mount file systems");
+    };
+    let cli = cluster.cli();
+    let made = cli.run(&["worker", "token", "create", "small", "-o", "json"]).await.json();
+    let token = cluster.dir().join("small.token").display().to_string();
+    fs::write(&token, made["status"]["token"].as_str().unwrap()).unwrap();
+    let (url, data) = (cluster.url(), small.disk.join("worker").display().to_string());
+    let args = ["worker", "run", &url, "--join-token-file", &token, "--data-dir", &data, "--name", "small"];
+    let args = [&args[..], &["--reserve-disk", "0"]].concat();
+    let _worker = small.start(cli, &args, &cluster.dir().join("small.log"));
+
+    let create = ["vm", "create", "web", "--image", "tiny", "--memory", "128MiB", "--disk", "64MiB"];
+    cli.run(&[&create[..], &["--wait", "--timeout", "2m"]].concat()).await.ok();
+    let says = async |word: &str| {
+        let ran = cli.run(&["vm", "get", "web", "-o", "json"]).await.json();
+        ran["status"]["message"].as_str().unwrap_or_default().contains(word).then_some(ran)
+    };
+    let minute = Duration::from_mins(1);
+
+    // No room for what the guest writes: it is paused, and loses nothing.
+    let pid = cluster.hypervisors();
+    small.fill();
+    let line = "head -c 20000000 /dev/zero | tr '\\0' x >f && sync && wc -c <f";
+    let write = ["vm", "exec", "web", "--", line];
+    let (wrote, ()) = tokio::join!(cli.run(&write), async {
+        let paused = eventually("it is paused", minute, async || says("paused").await).await;
+        let message = paused["status"]["message"].as_str().unwrap();
+        assert!(message.contains("disk") && message.contains("free space"), "{message}");
+        fs::remove_file(small.filler()).unwrap();
+    });
+    assert_eq!(wrote.ok().trim(), "20000000");
+    assert_eq!(cluster.hypervisors(), pid, "it is the same guest");
+    eventually("it says nothing any more", minute, async || {
+        let vm = cli.run(&["vm", "get", "web", "-o", "json"]).await.json();
+        (vm["status"]["phase"] == "Running" && vm["status"]["message"] == "").then_some(())
+    })
+    .await;
 }
