@@ -172,3 +172,34 @@ async fn qemu_guests_that_a_restored_backup_does_not_know_are_adopted() {
     cluster.cli().run(&["vm", "delete", "two", "--yes", "--wait"]).await.ok();
     assert!(!alive(before["two"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn qemu_an_image_without_a_seed_is_entered_with_its_own_key() {
+    let test = "qemu_an_image_without_a_seed_is_entered_with_its_own_key";
+    let Some(mut cluster) = cluster(test).await else { return };
+    let (cli, image) = (cluster.cli().clone(), guest_image().unwrap());
+    let mut keygen = rt::process::command("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(cluster.dir().join("id"));
+    e2e::Cli::finish(keygen, b"").await.ok();
+    let file = |name: &str| image.join(name).display().to_string();
+    let (kernel, initrd) = (file("vmlinuz"), file("initrd.img"));
+    let import = ["image", "import", "appliance", "--kernel", &kernel, "--initrd", &initrd, "--no-seed"];
+    let refused = cli.run(&[&import[..], &["--key-file", "id.pub"]].concat()).await.fails(2);
+    assert!(refused.contains("/spec/key"), "{refused}");
+    cli.run(&import).await.fails(2);
+    cli.run(&[&import[..], &["--key-file", "id"]].concat()).await.ok();
+    let shown = cli.run(&["image", "get", "appliance", "-o", "json"]).await.ok();
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+
+    let create = ["vm", "create", "web", "--image", "appliance", "--memory", "128MiB", "--disk", "64MiB"];
+    cli.run(&[&create[..], &["--ssh-key", "id.pub", "--wait"]].concat()).await.ok();
+    // From now on the guest takes no key but that one.
+    let line = "echo \"$KEY\" >~/.ssh/authorized_keys; wc -l <~/.ssh/authorized_keys";
+    let public = std::fs::read_to_string(cluster.dir().join("id.pub")).unwrap();
+    let key = format!("KEY={}", public.trim());
+    let left = cli.run(&["vm", "exec", "web", "-e", &key, "--", line]).await.ok();
+    assert_eq!(left.trim(), "1");
+    cluster.workers[0].kill().await; // and its connections
+    cluster.restart_worker(1);
+    exec_works(&cluster, &["web"]).await;
+}

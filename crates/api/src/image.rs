@@ -25,12 +25,15 @@ pub struct ImageSpec {
     /// The name one logs in with.
     #[serde(default = "user")]
     pub user: String,
-    /// Whether the guest reads a NoCloud seed. One that does not needs `password`.
+    /// Whether the guest reads a NoCloud seed. One that does not needs `password` or `key`.
     #[serde(default = "yes")]
     pub seed: bool,
     /// The password of an image without a seed. Write-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
+    /// A private key without a passphrase that may log in to an image without a seed. Write-only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
 }
 
 fn linux() -> String {

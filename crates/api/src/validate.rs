@@ -130,12 +130,14 @@ impl Validate for ImageSpec {
         one_of("/spec/arch", Some(&self.arch), &["amd64", "arm64"])?;
         one_of("/spec/os", Some(&self.os), &["linux", "macos"])?;
         user_name("/spec/user", &self.user)?;
-        if !self.seed && self.password.as_ref().is_none_or(|p| p.expose_secret().is_empty()) {
+        let given =
+            |secret: &Option<base::Secret>| secret.as_ref().is_some_and(|s| !s.expose_secret().is_empty());
+        if !self.seed && !given(&self.password) && !given(&self.key) {
             return Err(Error::invalid(
                 "/spec/password",
-                "an image without a seed needs the password of its user",
+                "an image without a seed needs the password or a key of its user",
             )
-            .hint("give --password-file, or import it with a seed"));
+            .hint("give --password-file or --key-file, or import it with a seed"));
         }
         if self.command_line.contains('\n') || self.command_line.len() > 2048 {
             return Err(Error::invalid("/spec/commandLine", "not one line of at most 2048 bytes")

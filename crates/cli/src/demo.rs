@@ -81,6 +81,7 @@ async fn import(printer: &Printer, client: &Client, dir: &Path) -> Result<()> {
             user: "hostler".into(),
             seed: true,
             password: None,
+            key: None,
         };
         let new = NewObject { name: name(IMAGE)?, labels: BTreeMap::new(), spec };
         client.create::<Image, _>(None, &new).await.map_err(|e| e.error)?;

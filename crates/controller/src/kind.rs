@@ -106,7 +106,7 @@ kinds! {
 }
 
 fn image_secrets(image: &mut Image) -> Vec<(String, &mut Option<Secret>)> {
-    vec![("password".to_owned(), &mut image.spec.password)]
+    vec![("password".to_owned(), &mut image.spec.password), ("key".to_owned(), &mut image.spec.key)]
 }
 
 fn worker_secrets(worker: &mut Worker) -> Vec<(String, &mut Option<Secret>)> {

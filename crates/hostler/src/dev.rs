@@ -84,6 +84,7 @@ async fn synthetic_image(running: &Running) -> Result<()> {
         user: "hostler".into(),
         seed: true,
         password: None,
+        key: None,
     };
     if running.controller.get::<Image>(None, "synthetic").is_ok() {
         return Ok(());

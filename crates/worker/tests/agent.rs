@@ -63,6 +63,7 @@ async fn tiny() -> (ImageSpec, Vec<ImagePart>, Files) {
         user: "hostler".into(),
         seed: true,
         password: None,
+        key: None,
     };
     (spec, parts.into(), Files(files))
 }

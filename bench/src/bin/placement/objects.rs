@@ -150,6 +150,7 @@ fn image(arch: &str) -> Image {
         user: "hostler".into(),
         seed: true,
         password: None,
+        key: None,
     };
     let status = ImageStatus { ready: true, ..ImageStatus::default() };
     Object { metadata: metadata(arch, rt::ids::uid(), None), spec, status }

@@ -81,12 +81,15 @@ pub struct Import {
     /// The name one logs in with
     #[arg(long, default_value = "hostler")]
     pub user: String,
-    /// The guest reads no seed (NoCloud); it needs --password-file then
-    #[arg(long, requires = "password_file")]
+    /// The guest reads no seed (NoCloud); it needs --password-file or --key-file then
+    #[arg(long, requires = "login")]
     pub no_seed: bool,
     /// A file with the password of its user
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "login")]
     pub password_file: Option<PathBuf>,
+    /// A file with a private key of its user, without a passphrase
+    #[arg(long, value_name = "FILE", group = "login")]
+    pub key_file: Option<PathBuf>,
     /// What the disk's content must be: sha256: and 64 hexadecimal digits
     #[arg(long, value_name = "DIGEST")]
     pub digest: Option<String>,
@@ -181,7 +184,8 @@ async fn declare(client: &Client, new: &NewObject<ImageSpec>) -> Result<Image> {
         other => return Ok(other?),
     };
     let there = client.find::<Image>(&Key::cluster(new.name.as_str())).await?;
-    let same = |i: &Image| !i.status.ready && ImageSpec { password: None, ..new.spec.clone() } == i.spec;
+    let same =
+        |i: &Image| !i.status.ready && ImageSpec { password: None, key: None, ..new.spec.clone() } == i.spec;
     there.filter(same).ok_or_else(|| Failure::from(taken))
 }
 
@@ -218,13 +222,9 @@ fn spec(args: &Import, parts: &[(&str, &Path)]) -> Result<ImageSpec> {
         (_, Some(DiskFormat::Raw)) => ImageFormat::Raw,
         (_, None) => sniff(parts[0].1)?,
     };
-    let password = match &args.password_file {
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
-            Some(Secret::new(text.trim_end_matches(['\r', '\n'])))
-        }
-        None => None,
-    };
+    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|e| unreadable(path, &e));
+    let password = args.password_file.as_ref().map(read).transpose()?;
+    let key = args.key_file.as_ref().map(read).transpose()?;
     Ok(ImageSpec {
         format,
         arch: args.arch.clone().unwrap_or_else(|| rt::host::arch().to_owned()),
@@ -232,7 +232,8 @@ fn spec(args: &Import, parts: &[(&str, &Path)]) -> Result<ImageSpec> {
         command_line: args.command_line.clone(),
         user: args.user.clone(),
         seed: !args.no_seed,
-        password,
+        password: password.map(|text| Secret::new(text.trim_end_matches(['\r', '\n']))),
+        key: key.map(Secret::new),
     })
 }
 

@@ -37,6 +37,9 @@ impl Controller {
 
     /// Declares an image. A synthetic one has no parts and is ready at once.
     pub async fn create_image(&self, caller: &Caller, new: NewObject<ImageSpec>) -> Result<Image> {
+        if let Some(key) = &new.spec.key {
+            ssh::KeyPair::from_openssh(key).map_err(|e| e.at("/spec/key"))?;
+        }
         let mut status = ImageStatus::default();
         if new.spec.format == ImageFormat::Synthetic {
             status.ready = true;

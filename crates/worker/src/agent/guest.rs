@@ -86,10 +86,13 @@ impl Session {
     }
 }
 
-/// How to log in. A guest with a seed has the keys that the controller made; another one has a password, and the host
-/// key that it first showed.
+/// How to log in. A guest with a seed has the keys that the controller made; another one has a password or a key of its
+/// own, and the host key that it first showed.
 fn options(work: &Work, seen: Option<String>) -> Result<Options> {
     let mut auth = vec![Auth::Key(KeyPair::from_openssh(&work.keys.user_private)?)];
+    if let Some(key) = work.image.key.as_ref().filter(|k| !is_empty(k)) {
+        auth.push(Auth::Key(KeyPair::from_openssh(key)?));
+    }
     let password = work.spec.guest.password.as_ref().or(work.image.password.as_ref());
     auth.extend(password.filter(|p| !is_empty(p)).map(|p| Auth::Password(p.clone())));
     let host_key = match (work.image.seed, seen) {

@@ -54,6 +54,7 @@ pub fn image(format: ImageFormat) -> ImageSpec {
         user: "hostler".into(),
         seed: true,
         password: None,
+        key: None,
     }
 }
 
