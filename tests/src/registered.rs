@@ -55,6 +55,12 @@ impl Registered {
         registered
     }
 
+    /// Begins an operation that runs a command on a node, `node` or `here`. Its name; nobody waits for its end.
+    pub async fn begin(&self, node: &str, command: &str) -> String {
+        let run = ["fleet", "run", "estate", "--detach", "--", "--node", node, "--command", command];
+        self.cluster.cli().run(&run).await.ok().trim().to_owned()
+    }
+
     /// Sends a request of the API.
     pub async fn send(&self, method: &str, path: &str, body: &Value) -> Ran {
         let text = body.to_string();

@@ -41,8 +41,7 @@ async fn operation(scene: &Registered, name: &str) -> Value {
 /// Runs a command in the sandbox, as a user does, until its operation has failed. Gives what the user was told.
 async fn fails(scene: &Registered, command: &str) -> String {
     let cli = scene.cluster.cli();
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "here", "--command", command];
-    let name = cli.run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("here", command).await;
     let waited = cli.run(&["operation", "wait", &name]).await;
     assert!(waited.code != 0, "{waited:?}");
     let operation = operation(scene, &name).await;
@@ -64,8 +63,7 @@ async fn e2e_an_operation_that_uses_too_much_is_ended_and_others_go_on() {
         began.display(),
         go.display()
     );
-    let other = ["fleet", "run", "estate", "--detach", "--", "--node", "node", "--command", &waits];
-    let other = cli.run(&other).await.ok().trim().to_owned();
+    let other = scene.begin("node", &waits).await;
     eventually("the other operation", PATIENCE, || async { began.exists().then_some(()) }).await;
     assert!(left_of(&operation(&scene, &other).await).len() > 2, "its group, its processes, its files");
 
@@ -114,8 +112,7 @@ async fn e2e_what_a_killed_controller_leaves_is_removed_at_its_next_start() {
         return;
     }
     let mut scene = Registered::start(&[], &[]).await;
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "here", "--command", "sleep 600"];
-    let name = scene.cluster.cli().run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("here", "sleep 600").await;
     let sleeps = || async {
         let begun = operation(&scene, &name).await;
         (left_of(&begun).iter().filter(|path| path.starts_with("/proc")).count() > 3).then_some(begun)

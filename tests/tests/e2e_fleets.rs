@@ -97,8 +97,7 @@ async fn e2e_commands_cut_off_by_a_crash_are_not_repeated() {
     let mut scene = Registered::start(&[], &[]).await;
     let mark = scene.node.home().join("began");
     let command = format!("echo x >>{0}; sleep 600", mark.display());
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "node", "--command", &command];
-    let name = scene.cluster.cli().run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("node", &command).await;
     eventually("its start", PATIENCE, || async { mark.exists().then_some(()) }).await;
     rt::process::signal(scene.cluster.controller.pid, Signal::KILL).unwrap();
     scene.cluster.controller.wait(PATIENCE).await;
@@ -142,8 +141,7 @@ async fn e2e_an_operation_is_cancelled() {
     let cli = scene.cluster.cli();
     let mark = scene.node.home().join("began");
     let command = format!("echo x >>{}; sleep 600", mark.display());
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "node", "--command", &command];
-    let name = cli.run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("node", &command).await;
     eventually("its start", PATIENCE, || async { mark.exists().then_some(()) }).await;
     cli.run(&["operation", "cancel", &name]).await.ok();
     let path = format!("/v1/projects/default/operations/{name}");
@@ -194,8 +192,7 @@ async fn e2e_nodes_and_steps_of_an_operation_are_told_as_they_happen_and_kept() 
     // The first event comes while the command still waits for us.
     let go = scene.node.home().join("go");
     let command = format!("while ! test -e {}; do sleep 0.05; done", go.display());
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "node", "--command", &command];
-    let name = cli.run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("node", &command).await;
     let log = scene.cluster.dir().join("watch.log");
     let mut watch = Process::start(cli.command(&["operation", "watch", &name]), &log);
     let begun = || async { watch.log().contains(" has begun").then_some(()) };
@@ -350,8 +347,7 @@ async fn e2e_a_silent_connection_holds_up_no_other() {
                  connect().sendall(b'{\"event\": \"queued\", \"node\": \"ghost\"}\\n')\n\
                  time.sleep(600)";
     let command = format!("python3 -c \"{}\"", speak.replace('"', "\\\""));
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "here", "--command", &command];
-    let name = cli.run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("here", &command).await;
     let log = scene.cluster.dir().join("watch.log");
     let watch = Process::start(cli.command(&["operation", "watch", &name]), &log);
     let told = || async { watch.log().contains("ghost: waits for its turn").then_some(()) };
@@ -396,8 +392,7 @@ async fn e2e_an_operation_that_never_stops_talking_is_ended() {
     let scene = Registered::start(&[], &[]).await;
     let flood = "exec -a flood-of-this-test yes $(head -c 30000 /dev/zero | tr '\\0' x)";
     let command = format!("bash -c \"{flood}\"");
-    let run = ["fleet", "run", "estate", "--detach", "--", "--node", "here", "--command", &command];
-    let name = scene.cluster.cli().run(&run).await.ok().trim().to_owned();
+    let name = scene.begin("here", &command).await;
     let path = format!("/v1/projects/default/operations/{name}");
     let ended = eventually("its end", PATIENCE * 2, || async {
         Some(scene.get(&path).await).filter(|o| o["status"]["state"] == "Failed")

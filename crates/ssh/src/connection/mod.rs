@@ -114,8 +114,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let native = Native::establish(stream, Handshake::new(options)?, &Arc::default()).await?;
-        Ok(Connection::new(Way::Native(Arc::new(native)), Vec::new(), None))
+        Native::establish(stream, Handshake::new(options)?, &Arc::default()).await.map(Connection::alone)
     }
 
     /// The same over a stream that this opens, and over another one where the server hangs up before it has shown its key:
@@ -135,9 +134,14 @@ impl Connection {
             let (stream, state) = (open().await?, Arc::<State>::default());
             match Native::establish(stream, Handshake::new(options.clone())?, &state).await {
                 Err(e) if knock.again(&state).await => tracing::debug!(error = %e, "knocking again"),
-                tried => return Ok(Connection::new(Way::Native(Arc::new(tried?)), Vec::new(), None)),
+                tried => return tried.map(Connection::alone),
             }
         }
+    }
+
+    /// One that opens no others.
+    fn alone(native: Native) -> Self {
+        Connection::new(Way::Native(Arc::new(native)), Vec::new(), None)
     }
 
     /// One that may open others like itself.
