@@ -17,7 +17,7 @@ use base::{Error, Secret};
 use clap::Args;
 use fleet::{
     connector::Connectors,
-    deploy::{Deployment, Fleet, LastLogs, Operator, Ready, Report, What},
+    deploy::{Deployment, Fleet, LOOK_TIMEOUT, LastLogs, Operator, Ready, Report, What},
     engine::{Blind, Done, Engine, Interrupt, Limits, Observer},
     log::{Entry, Journal},
     plan::Document,
@@ -167,6 +167,7 @@ impl DeploymentArgs {
             what,
             author,
             lock_timeout: Duration::from_secs(ready.settings.lock_timeout.unwrap_or(LOCK_TIMEOUT)),
+            look_timeout: ready.settings.look_timeout.map_or(LOOK_TIMEOUT, Duration::from_secs),
             limit: ready.limit,
             redactor: redactor.clone(),
             operator: Operator { ruby: Some(&chosen.ruby), ansible: Some(&playbooks) },

@@ -15,6 +15,7 @@ use crate::{
 use base::{Code, Error, Result};
 use bytes::Bytes;
 use regex::Regex;
+use rt::clock::Instant;
 use std::{ops::ControlFlow, time::Duration};
 use tokio::sync::mpsc;
 
@@ -30,6 +31,8 @@ pub(super) struct Turn {
     pub code: u32,
     /// What the node showed of itself.
     pub seen: Option<Vec<u8>>,
+    /// Until when it has to have shown itself.
+    shown_by: Option<Instant>,
     /// Who else holds the lock.
     pub busy: Option<String>,
     /// The step that failed, and its code.
@@ -278,7 +281,7 @@ impl<'a> Visit<'a, '_, '_> {
         let (mut turn, mut ready) = (Turn::default(), 0);
         let mut current: [Option<usize>; 2] = [None; 2];
         while ready < 2 {
-            match self.shell.hear().await? {
+            match self.hear(turn.shown_by).await? {
                 Heard::Output(Stream::Stdout, bytes) if turn.seen.is_some() => {
                     turn.seen.get_or_insert_default().extend_from_slice(&bytes);
                 }
@@ -299,6 +302,20 @@ impl<'a> Visit<'a, '_, '_> {
             }
         }
         Ok(turn)
+    }
+
+    /// What comes next from the shell. One that is late is given up, with what runs in it.
+    async fn hear(&mut self, by: Option<Instant>) -> Result<Heard> {
+        let Some(by) = by else { return self.shell.hear().await };
+        let rest = by.saturating_duration_since(rt::clock::now());
+        if let Ok(heard) = rt::clock::timeout(rest, "the look", self.shell.hear()).await {
+            return heard;
+        }
+        let (name, limit) = (&self.request.node.name, self.request.look_timeout.as_secs());
+        let error = Error::new(Code::Timeout, format!("{name} did not show what it has within {limit} s"))
+            .hint("look for a file system there whose server is gone, or allow more: `deploy: {look_timeout: SECONDS}` in hostler.yaml");
+        self.shell.give_up(error.clone());
+        Err(error)
     }
 
     /// What the shell says about itself. Breaks at the end of the turn.
@@ -332,7 +349,10 @@ impl<'a> Visit<'a, '_, '_> {
                     self.ended(planned, code == 0).await;
                 }
             }
-            "seen" => turn.seen = Some(Vec::new()),
+            "seen" => {
+                turn.seen = Some(Vec::new());
+                turn.shown_by.get_or_insert(rt::clock::now() + self.request.look_timeout);
+            }
             "user" => self.user = words[1..].join(" "),
             "saved" => self.report.log = Some(words[1..].join(" ")),
             "waiting" if first => {

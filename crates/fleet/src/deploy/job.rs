@@ -62,6 +62,8 @@ pub struct Deployment<'a> {
     pub author: String,
     /// How long to wait for a node that is being deployed.
     pub lock_timeout: Duration,
+    /// How long a node may take to show what it has.
+    pub look_timeout: Duration,
     /// How long a node may take, from its connection on.
     pub limit: Option<Duration>,
     /// What no output may show.
@@ -111,6 +113,7 @@ impl Deployment<'_> {
             user: user.as_ref(),
             author: &self.author,
             lock_timeout: self.lock_timeout,
+            look_timeout: self.look_timeout,
             state_dir: prepared.state_dir.as_deref(),
             log_dir: prepared.log_dir.as_deref(),
             repositories: &prepared.repositories,

@@ -17,7 +17,7 @@ mod voice;
 pub use again::{Again, RetryRule};
 pub use job::{Deployment, Prepared, What};
 pub use last::LastLogs;
-pub use node::{Mode, Playbook, Report, Request, run};
+pub use node::{LOOK_TIMEOUT, Mode, Playbook, Report, Request, run};
 pub use operator::{Operator, Playbooks, Played, Task, TaskStatus};
 pub use origin::{Policies, repository};
 pub use prepare::{Fleet, Ready};

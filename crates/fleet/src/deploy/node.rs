@@ -19,6 +19,10 @@ use inventory::Node;
 use serde::Serialize;
 use std::time::Duration;
 
+/// How long a node may take to show what it has, where nothing else is said. Package managers and remote repositories of
+/// git are asked for it.
+pub const LOOK_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// Whether anything may change.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
@@ -45,6 +49,8 @@ pub struct Request<'a> {
     pub author: &'a str,
     /// How long to wait for the lock.
     pub lock_timeout: Duration,
+    /// How long the node may take to show what it has.
+    pub look_timeout: Duration,
     /// Where the node keeps its lock, if not at the usual place.
     pub state_dir: Option<&'a str>,
     /// Where the node keeps its logs, if not at the usual place.

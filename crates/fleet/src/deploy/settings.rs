@@ -14,6 +14,8 @@ pub struct Section {
     pub state_dir: Option<Text>,
     /// How long to wait for another deployment of a node, in seconds.
     pub lock_timeout: Option<u64>,
+    /// How long a node may take to show what it has, in seconds: a look at a file system whose server is gone has no end.
+    pub look_timeout: Option<u64>,
     /// Failures after which a node is done again.
     pub retry: Vec<RetryRule>,
 }

@@ -97,6 +97,7 @@ impl Rig {
             user: None,
             author: "tester",
             lock_timeout: Duration::from_secs(0),
+            look_timeout: Duration::from_secs(2),
             state_dir: state.to_str(),
             log_dir: logs.to_str(),
             repositories: &[],
@@ -352,4 +353,49 @@ async fn what_is_in_the_way_is_said_before_anything_changes() {
     assert_eq!(message, "file DIR/node/dir/b of hello: there is no directory DIR/node/dir");
     assert!(failure.error.field.unwrap().ends_with("service.yaml:3:5"));
     assert!(!rig.file("a").exists());
+}
+
+#[tokio::test]
+async fn a_directory_goes_when_it_is_empty_or_may_go_with_all_in_it() {
+    let absent = |more: &str| {
+        format!(
+            "steps:\n  - file: {{path: '{{{{ root }}}}/d/a', state: absent}}\n  - directory: {{path: '{{{{ root }}}}/d', state: absent{more}}}\n"
+        )
+    };
+    let rig = Rig::new(&[("gone", &absent(""))]);
+    fs::create_dir(rig.file("d")).unwrap();
+    fs::write(rig.file("d/a"), "").unwrap();
+    fs::write(rig.file("d/b"), "").unwrap();
+    let error = rig.check().await.fails().error;
+    assert!(error.message.ends_with("node/d is not empty"), "{error:?}");
+    assert_eq!(error.cause.as_deref(), Some("in it: b")); // the other one goes before
+    assert!(rig.deploy().await.fails().error.message.ends_with("is not empty"));
+    assert!(rig.file("d/a").exists());
+
+    fs::remove_file(rig.file("d/b")).unwrap();
+    let (foretold, _) = rig.check().await.ok();
+    let (done, _) = rig.deploy().await.ok();
+    assert_eq!((foretold.plan.changes, done.changed, rig.file("d").exists()), (2, 2, false));
+
+    let rig = Rig::new(&[("gone", &absent(", force: true"))]);
+    fs::create_dir_all(rig.file("d/deep/er")).unwrap();
+    let (foretold, words) = rig.check().await.ok();
+    assert!(words.contains("Remove directory DIR/node/d\n< with deep\n"), "{words}");
+    let (done, _) = rig.deploy().await.ok();
+    assert_eq!((foretold.plan.changes, done.changed, rig.file("d").exists()), (1, 1, false));
+    assert_eq!(rig.deploy().await.ok().0.changed, 0);
+}
+
+#[tokio::test]
+async fn a_look_that_does_not_end_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/r.git", silent.local_addr().unwrap());
+    let text = format!("steps: [{{git: {{repository: '{url}', path: '{{{{ root }}}}/r'}}}}]");
+    let rig = Rig::new(&[("tree", &text)]);
+    for told in [rig.check().await, rig.deploy().await] {
+        let failure = told.fails();
+        assert_eq!((failure.status, failure.untouched), (Status::Timeout, true));
+        assert_eq!(failure.error.message, "web1 did not show what it has within 2 s");
+    }
+    assert!(!rig.dir.path().join("logs").exists());
 }

@@ -99,7 +99,11 @@ impl Failure {
 
     /// Something was begun on the node and ended with an error: a lost node is unreachable, all else failed.
     pub fn midway(error: Error) -> Self {
-        let status = if error.code == Code::Unavailable { Status::Unreachable } else { Status::Failed };
+        let status = match error.code {
+            Code::Unavailable => Status::Unreachable,
+            Code::Timeout => Status::Timeout,
+            _ => Status::Failed,
+        };
         Failure { status, code: None, error, untouched: false }
     }
 

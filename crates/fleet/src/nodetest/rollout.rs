@@ -84,6 +84,7 @@ impl<'a> Rollout<'a> {
             user: way.user.as_ref(),
             author: self.author,
             lock_timeout: NO_LOCK,
+            look_timeout: deploy::LOOK_TIMEOUT,
             state_dir: prepared.state_dir.as_deref(),
             log_dir: prepared.log_dir.as_deref(),
             repositories: &prepared.repositories,

@@ -84,7 +84,7 @@ impl File {
             size: content.len(),
             content: Some(content.clone()),
         };
-        world.paths.insert(path.clone(), seen);
+        world.put(path.clone(), seen);
         let diff = diff::texts(b"", &content);
         Ok(Change::new(format!("Create file {path}"), diff, self.put(&content, &attributes)))
     }
@@ -116,7 +116,7 @@ impl File {
             after.content = Some(new.clone());
             after.size = new.len();
         }
-        world.paths.insert(path.clone(), after);
+        world.put(path.clone(), after);
         Ok(Some(Change::new(format!("Change file {path}"), lines, script)))
     }
 
@@ -144,7 +144,7 @@ pub fn remove(world: &mut World, path: &str, seen: &Seen) -> Result<Change> {
     if !matches!(seen.kind, Kind::File(_) | Kind::Link(_)) {
         return Err(super::in_the_way(&absolute, noun, "file"));
     }
-    world.paths.remove(&absolute);
+    world.remove(&absolute);
     Ok(Change::new(format!("Remove {noun} {absolute}"), Vec::new(), format!("rm -f -- {}", word(path))))
 }
 

@@ -48,7 +48,7 @@ impl Link<String> {
         let none = || [String::new(), String::new()];
         let kind = Kind::Link(self.target.clone());
         let after = Seen { kind, mode: 0o777, owner: none(), group: none(), size: 0, content: None };
-        world.paths.insert(path, after);
+        world.put(path, after);
         let script = format!("link {} {}", word(&self.path), quote(&self.target));
         Ok(Some(Change::new(title, diff, script)))
     }

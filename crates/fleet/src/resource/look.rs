@@ -30,6 +30,7 @@ pub enum Content {
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     paths: BTreeMap<String, Content>,
+    emptied: BTreeSet<String>,
     tools: BTreeSet<&'static str>,
     wanted_tools: BTreeSet<String>,
     packages: BTreeSet<String>,
@@ -59,6 +60,11 @@ impl Look {
         if let Some(parent) = super::parent(path) {
             self.path(parent, Content::Sum);
         }
+    }
+
+    /// Looks what is in a directory that must go.
+    pub fn entries(&mut self, path: &str) {
+        self.emptied.insert(path.to_owned());
     }
 
     /// Looks whether there is a tool.
@@ -130,6 +136,7 @@ impl Look {
                 }
             }
         }
+        call("entries", &mut self.emptied.iter().map(|path| word(path)));
         call("packages", &mut self.packages.iter().map(|n| quote(n)));
         call("services", &mut self.services.iter().map(|n| quote(n)));
         call("users", &mut self.users.iter().map(|n| quote(n)));

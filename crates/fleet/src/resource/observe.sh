@@ -34,6 +34,13 @@ content() {
 # unless SUM PATH MOST: its content, where its sum is another one.
 unless() { case $sums in *"$1  $2"*) ;; *) content "$2" "$3" ;; esac; }
 
+# entries PATH...: what is in these directories.
+entries() {
+  for path do
+    if [ -d "$path" ] && [ ! -L "$path" ]; then printf 'entries %s %s\n' "$(ls -A -- "$path" | encoded)" "$path"; fi
+  done
+}
+
 # packages NAME...: the manager, and which of them are installed.
 packages() {
   manager= installed=

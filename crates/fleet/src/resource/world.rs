@@ -120,6 +120,8 @@ pub struct World {
     pub home: String,
     /// By absolute path.
     pub paths: BTreeMap<String, Seen>,
+    /// The names in directories that must go, by absolute path.
+    pub entries: BTreeMap<String, BTreeSet<String>>,
     /// Tools that are not there.
     pub missing: BTreeSet<String>,
     /// `apt-get`, `dnf` or `apk`; empty where there is none.
@@ -153,5 +155,28 @@ impl World {
             Some(rest) => format!("{}/{rest}", self.home),
             None => path.to_owned(),
         }
+    }
+
+    /// From now on this is at an absolute path.
+    pub fn put(&mut self, path: String, seen: Seen) {
+        if let Some((names, name)) = self.entry(&path) {
+            names.insert(name);
+        }
+        self.paths.insert(path, seen);
+    }
+
+    /// From now on nothing is at an absolute path, or below it.
+    pub fn remove(&mut self, path: &str) {
+        if let Some((names, name)) = self.entry(path) {
+            names.remove(&name);
+        }
+        let below = format!("{path}/");
+        self.paths.retain(|p, _| p != path && !p.starts_with(&below));
+    }
+
+    /// The names in the directory of a path, where they are known, and its own.
+    fn entry(&mut self, path: &str) -> Option<(&mut BTreeSet<String>, String)> {
+        let (directory, name) = path.rsplit_once('/')?;
+        Some((self.entries.get_mut(directory)?, name.to_owned()))
     }
 }

@@ -182,6 +182,9 @@ pub struct DirectorySpec {
     /// Whether it must be there.
     #[serde(default)]
     pub state: Presence,
+    /// With `state: absent`, whether it may go with all that is in it.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// `systemd_unit`.

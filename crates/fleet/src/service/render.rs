@@ -133,9 +133,13 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
         }
         Does::Directory(spec) => {
             let path = path(&spec.path, r)?;
+            if spec.force && spec.state == Presence::Present {
+                return Err(Error::invalid(r.place(&spec.path), "`force` is of directories that must not be there")
+                    .hint("add `state: absent`, or take `force` away"));
+            }
             let attributes = attributes(spec.mode.as_ref(), spec.owner.as_ref(), spec.group.as_ref(), r)?;
             let name = format!("directory {path}");
-            resource(name, Resource::Directory(Directory { path, attributes, state: spec.state }))
+            resource(name, Resource::Directory(Directory { path, attributes, state: spec.state, force: spec.force }))
         }
         Does::Link(spec) => {
             let (path, target) = (path(&spec.path, r)?, r.text(&spec.target)?);
@@ -387,7 +391,7 @@ fn walk(from: &Path, to: &str, owners: &Attributes, all: &mut Vec<Resource>) -> 
         all.push(Resource::File(File::new(path, Some(std::fs::read(from)?.into()), attributes)));
         return Ok(());
     }
-    all.push(Resource::Directory(Directory { path, attributes, state: Presence::Present }));
+    all.push(Resource::Directory(Directory { path, attributes, state: Presence::Present, force: false }));
     let mut names = std::fs::read_dir(from)?
         .map(|entry| entry.map(|e| e.file_name()))
         .collect::<std::io::Result<Vec<_>>>()?;

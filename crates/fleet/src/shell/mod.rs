@@ -99,6 +99,12 @@ impl Shell {
         }
     }
 
+    /// Ends it, with what runs in it. Whoever asks it further hears this error.
+    pub fn give_up(&mut self, why: Error) {
+        self.running = std::future::pending().boxed();
+        self.ended = Some(why);
+    }
+
     fn end(&mut self, ended: Result<Ended>) {
         while let Ok(chunk) = self.chunks.try_recv() {
             self.take(&chunk);

@@ -36,6 +36,11 @@ impl World {
                 let seen = self.paths.get_mut(path)?;
                 seen.kind = Kind::Link(target.trim_end_matches('\n').to_owned());
             }
+            "entries" => {
+                let (names, path) = rest.split_once(' ')?;
+                let names = decoded(names)?.lines().map(str::to_owned).collect();
+                self.entries.insert(path.to_owned(), names);
+            }
             "sum" => self.sum_seen(rest)?,
             "content" => {
                 let (content, path) = rest.split_once(' ')?;
