@@ -134,12 +134,18 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
         Does::Directory(spec) => {
             let path = path(&spec.path, r)?;
             if spec.force && spec.state == Presence::Present {
-                return Err(Error::invalid(r.place(&spec.path), "`force` is of directories that must not be there")
-                    .hint("add `state: absent`, or take `force` away"));
+                return Err(Error::invalid(
+                    r.place(&spec.path),
+                    "`force` is of directories that must not be there",
+                )
+                .hint("add `state: absent`, or take `force` away"));
             }
             let attributes = attributes(spec.mode.as_ref(), spec.owner.as_ref(), spec.group.as_ref(), r)?;
             let name = format!("directory {path}");
-            resource(name, Resource::Directory(Directory { path, attributes, state: spec.state, force: spec.force }))
+            resource(
+                name,
+                Resource::Directory(Directory { path, attributes, state: spec.state, force: spec.force }),
+            )
         }
         Does::Link(spec) => {
             let (path, target) = (path(&spec.path, r)?, r.text(&spec.target)?);
