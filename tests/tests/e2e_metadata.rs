@@ -127,6 +127,38 @@ fn row<'a>(report: &'a Value, node: &str) -> &'a Value {
     report.as_array().unwrap().iter().find(|row| row["node"] == node).unwrap()
 }
 
+#[tokio::test]
+async fn e2e_facts_that_a_service_names_are_asked_for_by_its_check() {
+    let fleet = Fleet::start(2).await;
+    fleet.write_inventory(&[("web2", "ssh_port: 1")]);
+    let dir = fleet.path().join("services/web");
+    fs::create_dir_all(&dir).unwrap();
+    let target = fleet.nodes()[0].home().join("system");
+    let write = |content: &str| {
+        let step = format!("- file: {{path: {}, content: \"{content}\\n\"}}", target.display());
+        fs::write(dir.join("service.yaml"), format!("steps:\n{step}\n")).unwrap();
+    };
+    write("{{ os }} {{ cpus }}");
+    let ran = fleet.run(&["check", "--node", "/web/"]).await;
+    assert_eq!(ran.code, 8, "{ran:?}");
+    // One that does not answer keeps no other from being checked.
+    assert!(ran.stdout.contains("> ") && ran.stderr.contains("web2"), "{ran:?}");
+    let known = fleet.run(&["node", "facts", "--known", "-o", "json"]).await.json();
+    assert_eq!(known["items"].as_array().unwrap().len(), 1, "they are kept: {known}");
+    let facts = &known["items"][0]["facts"];
+    let line = format!("> {} {}", facts["os"].as_str().unwrap(), facts["cpus"]);
+    assert!(ran.stdout.contains(&line), "{}", ran.stdout);
+    // For one connection, and the next time for nothing.
+    assert_eq!(logins(&fleet.nodes()[0]), 1);
+    fleet.run(&["check", "--node", "web1"]).await.ok();
+    assert_eq!(logins(&fleet.nodes()[0]), 2);
+
+    // What is not to be found out is undefined where all answer.
+    write("{{ os }} {{ colour }}");
+    let ran = fleet.run(&["check", "--node", "web1"]).await;
+    assert!(ran.code != 0 && ran.stderr.contains("colour"), "{ran:?}");
+}
+
 /// How often somebody logged in.
 fn logins(server: &Sshd) -> usize {
     server.log().matches("Accepted publickey").count()

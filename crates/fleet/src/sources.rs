@@ -3,5 +3,5 @@
 mod facts;
 mod known_hosts;
 
-pub use facts::Facts;
+pub use facts::{Asker, Facts};
 pub use known_hosts::KnownHosts;

@@ -37,6 +37,10 @@ pub trait Source: Send + Sync {
     fn properties(&self) -> &'static [&'static str];
     /// What it knows of one of them, for these nodes.
     fn ask<'a>(&'a self, property: &'a str, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>>;
+    /// Why it knows nothing of a node that it should know.
+    fn trouble(&self, _node: &str) -> Option<Error> {
+        None
+    }
 }
 
 /// The sources, whom to believe, and what has been asked.
@@ -63,8 +67,9 @@ impl Sources {
         Ok(Sources { masters, ..Sources::default() })
     }
 
-    /// One more source.
+    /// One more source, in the place of the one of its name.
     pub fn add(&mut self, source: Arc<dyn Source>) {
+        self.all.retain(|known| known.name() != source.name());
         self.all.push(source);
     }
 
@@ -97,7 +102,7 @@ impl fmt::Debug for Sources {
 }
 
 impl Inventory {
-    /// Adds a source that only some commands need.
+    /// Adds a source that only some commands need, in the place of the one of its name.
     pub fn add_source(&mut self, source: Arc<dyn Source>) {
         self.sources.add(source);
     }
@@ -160,6 +165,11 @@ impl Inventory {
             }
         }
         Ok(())
+    }
+
+    /// Why a source knows nothing of a node that it should know.
+    pub fn trouble(&self, node: &str) -> Option<Error> {
+        self.sources.all.iter().find_map(|source| source.trouble(node))
     }
 
     /// Whether a source besides the inventory gives this property.

@@ -2,6 +2,7 @@
 
 use super::{
     directory::{self, FleetDir},
+    facts,
     identity::BecomeArgs,
     limits::LimitArgs,
     playbooks,
@@ -23,6 +24,7 @@ use fleet::{
     plan::Document,
     ruby::{Bridge, Known, Options},
     run::Identity,
+    sources::{Asker, Facts},
 };
 use inventory::{FleetFile, Inventory, Node, Selector};
 use std::{
@@ -89,7 +91,7 @@ pub struct Chosen {
     secrets: Secrets,
     ruby: Bridge,
     identity: Identity,
-    connectors: Connectors,
+    connectors: Arc<Connectors>,
     /// The password of the login, where it was asked for.
     password: Option<Secret>,
     /// Hides the secrets, and the passwords that were given.
@@ -123,7 +125,6 @@ impl DeploymentArgs {
         let nodes = selection.choose(&mut inventory).await?;
         let secrets = self.secrets.lazy(&self.dir)?.get().await?.clone();
         let identity = self.other.identity(app, Some(&secrets))?;
-        let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let login = self.connect.login(app)?;
         let password = login.password.clone();
         // What playbooks get is opened now, so that it is hidden. Whoever needs what cannot be opened hears so.
@@ -131,7 +132,11 @@ impl DeploymentArgs {
         let of_inventory = inventory.secrets();
         let hidden = identity.password.iter().chain(&login.password).chain(&of_inventory);
         let redactor = secrets.redactor(hidden)?;
-        let connectors = self.connect.connectors(app, &self.dir, login)?;
+        let connectors = Arc::new(self.connect.connectors(app, &self.dir, login)?);
+        let (limits, asked) = (self.limits.limits(), connectors.clone());
+        let asker = Asker { connectors: asked, limits, redactor: redactor.clone() };
+        inventory.add_source(Arc::new(Facts::asking(facts::store(&dir).ok(), asker)));
+        let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let file = self.dir.file()?;
         Ok(Chosen { dir, file, inventory, nodes, secrets, ruby, identity, connectors, password, redactor })
     }

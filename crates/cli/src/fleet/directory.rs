@@ -45,9 +45,7 @@ impl FleetDir {
         let options = Options { me: env::surroundings(), ssh_files: ssh.files(), pool: Some(pool) };
         let mut inventory = inventory::load(&self.path()?, &options).await?;
         inventory.add_source(Arc::new(KnownHosts(ssh.way())));
-        if let Ok(store) = facts::store(&self.path()?) {
-            inventory.add_source(Arc::new(Facts::new(store)));
-        }
+        inventory.add_source(Arc::new(Facts::kept(facts::store(&self.path()?).ok())));
         Ok(inventory)
     }
 }

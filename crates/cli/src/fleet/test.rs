@@ -4,6 +4,7 @@ use super::{
     bar::Bar,
     deployment::author,
     directory::FleetDir,
+    facts,
     identity::BecomeArgs,
     limits::LimitArgs,
     playbooks,
@@ -26,7 +27,9 @@ use fleet::{
     engine::{Blind, Interrupt, Observer},
     nodetest::{Chosen, Declared, Kind, Outcome, Report, Runner, Script, Status},
     ruby::{Bridge, Known, Options},
+    sources::{Asker, Facts},
 };
+use ::secrets::Redactor;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
 
@@ -95,8 +98,12 @@ impl Test {
         let interrupt = Interrupt::new();
         let bar = app.printer.may_draw().then(|| Bar::new(app, "Run node tests", nodes.len()));
         let _signals = signals::listen(&app.printer, &interrupt)?;
-        let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let (password, ssh) = (login.password.clone(), &self.connect.ssh);
+        let connectors = Arc::new(self.connect.connectors(app, &self.dir, login)?);
+        let (limits, asked) = (self.limits.limits(), connectors.clone());
+        let asker = Asker { connectors: asked, limits, redactor: Redactor::default() };
+        inventory.add_source(Arc::new(Facts::asking(facts::store(&dir).ok(), asker)));
+        let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let playbooks = playbooks::Runner {
             app,
             ssh,
@@ -111,7 +118,7 @@ impl Test {
             nodes: &nodes,
             declared: &declared,
             scripts: &scripts,
-            connectors: &self.connect.connectors(app, &self.dir, login)?,
+            connectors: &connectors,
             identity: &identity,
             secrets: &secrets,
             passwords,

@@ -23,6 +23,8 @@ use tokio::sync::watch;
 pub struct Prepared {
     /// What should be there.
     pub work: Work,
+    /// Why it is not known what should be there, of a node that could not be asked for its facts.
+    pub unknown: Option<Error>,
     /// Where its services came from.
     pub repositories: Vec<Repository>,
     /// Nodes that are deployed before it.
@@ -102,6 +104,9 @@ impl Deployment<'_> {
         self.wait_for(&prepared.after).await?;
         let user = self.identity.on(node).map_err(Failure::midway)?;
         let session = self.connectors.connect(node).await.map_err(Failure::unreachable)?;
+        if let Some(error) = prepared.unknown.clone() {
+            return Err(Failure { untouched: true, ..Failure::midway(error) });
+        }
         let request = Request {
             node,
             work: &prepared.work,

@@ -1,4 +1,4 @@
-//! From a fleet directory to what is done on each node. Nothing is reached for it.
+//! From a fleet directory to what is done on each node. No node is called for it, except for facts that its services name.
 
 use super::{Policies, Prepared, Section, again, repository};
 use crate::{
@@ -62,7 +62,16 @@ impl Fleet<'_> {
                 Some(_) => e,
             };
             let context = shared.of(known.nodes.get(&node.name).unwrap_or(node));
-            let mut work = catalog.work(node, &context, &hidden).map_err(of_node)?;
+            let mut work = match catalog.work(node, &context, &hidden) {
+                Ok(work) => work,
+                Err(e) => {
+                    // Others do not wait for one that does not answer.
+                    let why = known.trouble(&node.name).ok_or_else(|| of_node(e.clone()))?;
+                    let unknown = Some(e.because(format!("{} was asked for its facts: {why}", node.name)));
+                    ready.work.insert(node.name.clone(), Prepared { unknown, ..Prepared::default() });
+                    continue;
+                }
+            };
             read.note(&mut work, node, self.inventory)?;
             let [state_dir, log_dir] = self.places(&ready.settings, context)?;
             let repositories = origins.of(&catalog, node).await?;

@@ -1,30 +1,88 @@
-//! Facts that were gathered before.
+//! Facts: those that were gathered before, and those of nodes that are asked now.
 
-use crate::facts::{Known, NAMES, Store};
-use base::Result;
+use crate::{
+    connector::Connectors,
+    engine::{Blind, Done, Engine, Interrupt, Limits},
+    facts::{Gather, Known, NAMES, Store},
+};
+use base::{Error, Result};
 use futures::{FutureExt, future::BoxFuture};
 use inventory::{Answers, Node, Source};
-use std::{collections::BTreeMap, sync::OnceLock};
+use jiff::SignedDuration;
+use secrets::Redactor;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// The facts of nodes, as far as they were gathered. No node is called.
-#[derive(Debug)]
+/// Older facts are gathered anew by who calls the node anyway.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
+
+/// The facts of nodes.
+#[derive(Default)]
 pub struct Facts {
-    store: Store,
-    read: OnceLock<BTreeMap<String, Known>>,
+    store: Option<Store>,
+    asker: Option<Asker>,
+    /// How it went on the nodes that were asked.
+    asked: Mutex<BTreeMap<String, Result<Known>>>,
+}
+
+/// Asks nodes for their facts.
+#[derive(Clone)]
+pub struct Asker {
+    /// How they are reached.
+    pub connectors: Arc<Connectors>,
+    /// How many at once.
+    pub limits: Limits,
+    /// What an error may not show.
+    pub redactor: Redactor,
+}
+
+impl Asker {
+    async fn ask(&self, nodes: &[Node]) -> Vec<Done<Known>> {
+        let (interrupt, job) = (Interrupt::new(), Gather { connectors: &self.connectors });
+        let limits = &Limits { serial: None, max_fail: None, ..self.limits.clone() };
+        Engine { limits, interrupt: &interrupt, observer: &Blind, redactor: &self.redactor }.run(nodes, &job).await
+    }
 }
 
 impl Facts {
-    /// Of this store, which is read when somebody asks.
-    pub fn new(store: Store) -> Self {
-        Facts { store, read: OnceLock::new() }
+    /// What this store keeps. No node is called.
+    pub fn kept(store: Option<Store>) -> Self {
+        Facts { store, ..Facts::default() }
     }
 
-    fn known(&self) -> Result<&BTreeMap<String, Known>> {
-        if let Some(known) = self.read.get() {
-            return Ok(known);
+    /// The same, but a node of which nothing is kept, or only what is old, is asked as soon as somebody wants a fact of it.
+    pub fn asking(store: Option<Store>, asker: Asker) -> Self {
+        Facts { store, asker: Some(asker), ..Facts::default() }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<String, Result<Known>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks those of which too little is known, once.
+    async fn fill(&self, known: &BTreeMap<String, Known>, nodes: &[&Node]) -> Result<()> {
+        let Some(asker) = &self.asker else { return Ok(()) };
+        let now = rt::clock::wall();
+        let is_fresh = |known: &Known| now.duration_since(known.gathered) < FRESH;
+        let open: Vec<Node> = {
+            let asked = self.asked();
+            let is_open =
+                |node: &Node| !asked.contains_key(&node.name) && !known.get(&node.name).is_some_and(is_fresh);
+            nodes.iter().filter(|node| is_open(node)).map(|node| (*node).clone()).collect()
+        };
+        if open.is_empty() {
+            return Ok(());
         }
-        let known = self.store.read()?;
-        Ok(self.read.get_or_init(|| known))
+        let mut new = BTreeMap::new();
+        for Done { outcome, value } in asker.ask(&open).await {
+            let unsaid = || Error::internal("the node was not asked");
+            let said = value.ok_or_else(|| outcome.error.unwrap_or_else(unsaid));
+            new.extend(said.clone().ok().map(|known| (outcome.node.clone(), known)));
+            self.asked().insert(outcome.node, said);
+        }
+        self.store.as_ref().map_or(Ok(()), |store| store.keep(new, |_| true))
     }
 }
 
@@ -39,13 +97,20 @@ impl Source for Facts {
 
     fn ask<'a>(&'a self, property: &'a str, nodes: &'a [&'a Node]) -> BoxFuture<'a, Result<Answers>> {
         async move {
-            let known = self.known()?;
+            let kept = self.store.as_ref().map_or_else(|| Ok(BTreeMap::new()), Store::read)?;
+            self.fill(&kept, nodes).await?;
+            let asked = self.asked();
             let answer = |node: &&Node| {
-                let value = known.get(&node.name)?.facts.get(property)?;
+                let new = asked.get(&node.name).and_then(|said| said.as_ref().ok());
+                let value = new.or_else(|| kept.get(&node.name))?.facts.get(property)?;
                 Some((node.name.clone(), vec![value.clone()]))
             };
             Ok(nodes.iter().filter_map(answer).collect())
         }
         .boxed()
+    }
+
+    fn trouble(&self, node: &str) -> Option<Error> {
+        self.asked().get(node)?.clone().err()
     }
 }
