@@ -20,6 +20,7 @@ use crate::{
     rows::{self, Row, or_dash},
     table::{Column, col, wide},
 };
+use ::secrets::Redactor;
 use base::Error;
 use clap::Args;
 use fleet::{
@@ -29,7 +30,6 @@ use fleet::{
     ruby::{Bridge, Known, Options},
     sources::{Asker, Facts},
 };
-use ::secrets::Redactor;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
 

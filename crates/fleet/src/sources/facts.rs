@@ -42,7 +42,9 @@ impl Asker {
     async fn ask(&self, nodes: &[Node]) -> Vec<Done<Known>> {
         let (interrupt, job) = (Interrupt::new(), Gather { connectors: &self.connectors });
         let limits = &Limits { serial: None, max_fail: None, ..self.limits.clone() };
-        Engine { limits, interrupt: &interrupt, observer: &Blind, redactor: &self.redactor }.run(nodes, &job).await
+        Engine { limits, interrupt: &interrupt, observer: &Blind, redactor: &self.redactor }
+            .run(nodes, &job)
+            .await
     }
 }
 
