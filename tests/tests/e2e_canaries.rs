@@ -339,6 +339,9 @@ async fn e2e_the_password_of_a_repository_is_in_no_argument_and_not_kept() {
         "file: {path: ~/x, content: x, validate: 'test {{ secrets.age.word }} = %s'}",
         "container: {name: x, image: x, command: [sh, '{{ secrets.age.word }}']}",
         "user: {name: x, comment: '{{ secrets.age.word }}'}",
+        "directory: {path: '~/{{ secrets.age.word }}'}",
+        "link: {path: ~/x, target: '{{ secrets.age.word }}'}",
+        "package: '{{ secrets.age.word }}'",
     ] {
         scene.service("web", "service.yaml", &format!("steps:\n  - {step}\n"));
         let said = scene.run(&["check", "-r", "web"]).await.fails(2);

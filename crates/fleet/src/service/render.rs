@@ -148,7 +148,7 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
             )
         }
         Does::Link(spec) => {
-            let (path, target) = (path(&spec.path, r)?, r.text(&spec.target)?);
+            let (path, target) = (path(&spec.path, r)?, r.argument(&spec.target)?);
             resource(format!("link {path}"), Resource::Link(Link { path, target, state: spec.state }))
         }
         Does::Line(spec) => {
@@ -164,7 +164,7 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
             )
         }
         Does::Package(TextOr::Text(name)) => {
-            let name = r.text(name)?;
+            let name = r.argument(name)?;
             let title = format!("package {name}");
             let name = OneOrMany(vec![name]);
             resource(
@@ -186,7 +186,7 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
             )
         }
         Does::Service(spec) => {
-            let name = r.text(&spec.name)?;
+            let name = r.argument(&spec.name)?;
             let service = Supervised { name, state: spec.state, enabled: spec.enabled };
             resource(format!("service {}", service.name), Resource::Service(service))
         }
@@ -219,7 +219,7 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
         Does::Local(spec) => Ok(("local script".into(), Action::Local(script(spec, r)?))),
         Does::Restart(service) | Does::Reload(service) => {
             let verb = if matches!(does, Does::Restart(_)) { "restart" } else { "reload" };
-            let service = r.text(service)?;
+            let service = r.argument(service)?;
             Ok((format!("{verb} {service}"), Action::Supervise { verb, service }))
         }
         Does::Ansible(spec) => ansible(spec, r).map(|(name, ansible)| (name, Action::Ansible(ansible))),
@@ -236,7 +236,7 @@ fn many(list: &OneOrMany<Text>, r: &Renderer<'_>) -> Result<OneOrMany<String>> {
 
 /// A path of the node: absolute or from `~/`, with nothing in it that a line could not hold.
 fn path(text: &Text, r: &Renderer<'_>) -> Result<String> {
-    let path = r.text(text)?;
+    let path = r.argument(text)?;
     let whole = path.starts_with('/') || path.starts_with("~/");
     let plain = !path.chars().any(char::is_control) && !path.split('/').any(|p| p == "..");
     if !whole || !plain {
@@ -310,7 +310,7 @@ fn file(spec: &FileSpec, template: bool, r: &Renderer<'_>) -> Result<File> {
 }
 
 fn unit(spec: &UnitSpec, r: &Renderer<'_>) -> Result<Unit> {
-    let name = r.text(&spec.name)?;
+    let name = r.argument(&spec.name)?;
     if name.contains('/') || !name.contains('.') {
         return Err(Error::invalid(r.place(&spec.name), format!("'{name}' is not the name of a unit"))
             .hint("write it with its kind, for example web.service"));
@@ -340,7 +340,7 @@ fn user(spec: &TextOr<User<Text>>, r: &Renderer<'_>) -> Result<User<String>> {
         }
     };
     Ok(User {
-        name: r.text(&spec.name)?,
+        name: r.argument(&spec.name)?,
         state: spec.state,
         uid: some(spec.uid.as_ref(), r)?,
         group: some(spec.group.as_ref(), r)?,
@@ -361,7 +361,7 @@ fn container(spec: &Container<Text>, r: &Renderer<'_>) -> Result<Container<Strin
         Err(Error::invalid(r.place(value), format!("'{name}' is not the name of a variable")))
     });
     Ok(Container {
-        name: r.text(&spec.name)?,
+        name: r.argument(&spec.name)?,
         image: some(spec.image.as_ref(), r)?,
         state: spec.state,
         command: many(&spec.command, r)?,
