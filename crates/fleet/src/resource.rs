@@ -25,6 +25,8 @@ pub use attributes::{Attributes, mode};
 pub use change::{Change, Part};
 pub use checkout::Checkout;
 pub use container::{Container, ContainerPower};
+#[cfg(test)]
+pub use diff::texts;
 pub use directory::Directory;
 pub use file::{File, sum};
 pub use line::Line;

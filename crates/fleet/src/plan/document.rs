@@ -5,7 +5,10 @@ use crate::resource::Part;
 use base::{Code, Error, Result};
 use secrets::Redactor;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
+
+/// What is shown of a line that a secret takes the place of.
+const HIDDEN: &str = "< (hidden, since a secret takes its place)";
 
 /// The version of the format. Readers refuse others.
 pub const VERSION: u32 = 1;
@@ -135,7 +138,7 @@ pub fn shown(planned: &Planned<'_>, redactor: &Redactor) -> Vec<Part> {
     };
     let clear = |part: &Part| {
         // As one text, since a secret may have several lines.
-        let diff = part.diff.join("\n");
+        let diff = without_old_secrets(&part.diff, redactor).join("\n");
         let diff = redactor.text(&diff);
         Part {
             title: redactor.text(&part.title).into_owned(),
@@ -143,4 +146,40 @@ pub fn shown(planned: &Planned<'_>, redactor: &Redactor) -> Vec<Part> {
         }
     };
     change.parts.iter().map(|part| if planned.step.sensitive { hidden(part) } else { clear(part) }).collect()
+}
+
+/// A difference without what a secret takes the place of: that was a secret too, which nobody knows any more.
+fn without_old_secrets(diff: &[String], redactor: &Redactor) -> Vec<String> {
+    let of_hunk = |line: &String| ["<", ">", "---", "\\"].iter().any(|mark| line.starts_with(mark));
+    let hunks = diff.chunk_by(|_, next| of_hunk(next));
+    let clear = |hunk: &[String]| {
+        let new: Vec<&str> = hunk.iter().filter_map(|line| line.strip_prefix("> ")).collect();
+        let is_secret = matches!(redactor.text(&new.join("\n")), Cow::Owned(_));
+        let line = |line: &String| match line.starts_with('<') {
+            true if is_secret => HIDDEN.to_owned(),
+            _ => line.clone(),
+        };
+        hunk.iter().map(line).collect::<Vec<_>>()
+    };
+    hunks.flat_map(clear).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::texts;
+    use base::Secret;
+
+    #[test]
+    fn what_a_secret_takes_the_place_of_is_hidden_too() {
+        let redactor = Redactor::new(&[Secret::new("new word")]).unwrap();
+        let diff = texts(b"a\nkey old word\nb\nc\n", b"A\nkey new word\nb\nC\n");
+        assert_eq!(
+            without_old_secrets(&diff, &redactor),
+            ["1,2c1,2", HIDDEN, HIDDEN, "---", "> A", "> key new word", "4c4", "< c", "---", "> C"]
+        );
+        let pair = ["< comment old word".to_owned(), "> comment new word".to_owned()];
+        assert_eq!(without_old_secrets(&pair, &redactor), [HIDDEN, "> comment new word"]);
+        assert_eq!(without_old_secrets(&diff, &Redactor::default()), diff);
+    }
 }
