@@ -36,7 +36,7 @@ impl Selection {
     }
 
     /// The pieces of metadata that its expressions look at.
-    fn keys(&self) -> impl Iterator<Item = &str> {
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
         let all = [&self.include, &self.exclude, &self.limit].into_iter().flatten();
         let expressions = all.filter_map(|selector| match selector {
             Selector::Where(expression) => Some(expression),

@@ -82,14 +82,14 @@ impl Command {
         match self {
             Command::List { dir, selection } => {
                 let mut inventory = dir.inventory(app, &SshArgs::default()).await?;
-                let nodes = selection.choose_or_all(&mut inventory).await?;
+                let nodes = selection.choose_or_all(app, &mut inventory).await?;
                 rows::list(app, &nodes, None, "nodes")?;
             }
             Command::Show { names, dir } => {
                 let mut inventory = dir.inventory(app, &SshArgs::default()).await?;
                 let nodes = names.into_iter().map(inventory::Selector::Node).collect();
                 let selection = SelectionArgs { nodes, ..SelectionArgs::default() };
-                show(app, &selection.choose(&mut inventory).await?)?;
+                show(app, &selection.choose(app, &mut inventory).await?)?;
             }
             Command::Facts(facts) => return facts.run(app).await,
             Command::HostKeys(keys) => return keys.run(app).await,

@@ -47,7 +47,7 @@ struct Line {
 impl Report {
     pub async fn run(self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.gather.connect.ssh).await?;
-        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(app, &mut inventory).await?;
         let mut failed = BTreeMap::new();
         if self.facts {
             let done = self.gather.gather(app, &self.dir, &inventory, &nodes).await?;

@@ -1,7 +1,8 @@
 //! Which nodes: the same flags for every verb.
 
-use crate::Result;
+use crate::{Result, app::App};
 use clap::Args;
+use fleet::facts::NAMES;
 use inventory::{Expression, GitChange, Inventory, Node, Selection, Selector};
 
 /// Which nodes. The spellings of Hybrid Platforms Conductor work too.
@@ -45,18 +46,18 @@ pub struct SelectionArgs {
 
 impl SelectionArgs {
     /// The nodes, by name. No selector at all is an error.
-    pub async fn choose(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
-        Ok(inventory.choose(&self.selection()).await?)
+    pub async fn choose(&self, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
+        choose(&self.selection(), app, inventory).await
     }
 
     /// The nodes, by name. No selector at all means every node, be there none.
-    pub async fn choose_or_all(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
+    pub async fn choose_or_all(&self, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
         let mut selection = self.selection();
         if selection.include.is_empty() {
             selection.include.push(Selector::All);
             selection.allow_empty |= inventory.nodes.is_empty();
         }
-        Ok(inventory.choose(&selection).await?)
+        choose(&selection, app, inventory).await
     }
 
     /// As data.
@@ -72,6 +73,22 @@ impl SelectionArgs {
         let (exclude, limit) = (self.exclude.clone(), self.limit.clone());
         Selection { include, exclude, limit, allow_empty: self.allow_empty }
     }
+}
+
+/// Chooses, and says which nodes an expression could not judge.
+async fn choose(selection: &Selection, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
+    let nodes = inventory.choose(selection).await?;
+    let facts: Vec<&str> = selection.keys().filter(|key| NAMES.contains(key)).collect();
+    let lacks = |node: &&Node| facts.iter().any(|fact| !node.metadata.contains_key(*fact));
+    let names: Vec<&str> = inventory.nodes.values().filter(lacks).map(|node| node.name.as_str()).collect();
+    if let [first, rest @ ..] = names.as_slice() {
+        let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        let facts = facts.join(", ");
+        app.printer.note(&format!(
+            "not known of {first}{others}: {facts}; hostler node facts asks nodes what they are"
+        ));
+    }
+    Ok(nodes)
 }
 
 fn node(text: &str) -> Result<Selector, String> {

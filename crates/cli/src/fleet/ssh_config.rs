@@ -34,7 +34,7 @@ pub struct SshConfig {
 impl SshConfig {
     pub async fn run(self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.ssh).await?;
-        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(app, &mut inventory).await?;
         if self.known_hosts.is_some() {
             inventory.complete(&mut nodes, &["host_keys"]).await?;
         }

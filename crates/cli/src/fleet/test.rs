@@ -80,7 +80,7 @@ impl Test {
     pub async fn run(self, app: &App) -> Result {
         let dir = self.dir.path()?;
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
-        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(app, &mut inventory).await?;
         inventory.complete(&mut nodes, &["host_ip"]).await?;
         let file = self.dir.file()?;
         let declared: Declared = file.section("tests")?;

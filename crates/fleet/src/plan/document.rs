@@ -155,10 +155,8 @@ fn without_old_secrets(diff: &[String], redactor: &Redactor) -> Vec<String> {
     let clear = |hunk: &[String]| {
         let new: Vec<&str> = hunk.iter().filter_map(|line| line.strip_prefix("> ")).collect();
         let is_secret = matches!(redactor.text(&new.join("\n")), Cow::Owned(_));
-        let line = |line: &String| match line.starts_with('<') {
-            true if is_secret => HIDDEN.to_owned(),
-            _ => line.clone(),
-        };
+        let line =
+            |line: &String| if is_secret && line.starts_with('<') { HIDDEN.to_owned() } else { line.clone() };
         hunk.iter().map(line).collect::<Vec<_>>()
     };
     hunks.flat_map(clear).collect()

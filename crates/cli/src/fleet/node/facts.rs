@@ -89,7 +89,7 @@ impl Row for Line {
 impl Facts {
     pub async fn run(self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.gather.connect.ssh).await?;
-        let nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let nodes = self.selection.choose_or_all(app, &mut inventory).await?;
         let (mut lines, mut failures) = (Vec::new(), Vec::new());
         if self.known {
             let mut known = facts::store(&self.dir.path()?)?.read()?;

@@ -77,7 +77,7 @@ impl Row for Key {
 impl HostKeys {
     pub async fn run(self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.ssh).await?;
-        let mut nodes = self.selection.choose_or_all(&mut inventory).await?;
+        let mut nodes = self.selection.choose_or_all(app, &mut inventory).await?;
         nodes.retain(metadata::is_by_ssh);
         let way = self.ssh.way();
         let written: Vec<Vec<String>> =

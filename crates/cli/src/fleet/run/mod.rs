@@ -116,7 +116,7 @@ impl Run {
                 .into());
         }
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
-        let nodes = self.nodes(&mut inventory).await?;
+        let nodes = self.nodes(app, &mut inventory).await?;
         let lazy = self.secrets.lazy(&self.dir)?;
         let secrets = secrets::read(app, &lazy, self.needs_secrets()).await?;
         let steps = self.steps(secrets)?;
@@ -130,7 +130,7 @@ impl Run {
 
     async fn shells(&self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
-        let nodes = self.selection.choose(&mut inventory).await?;
+        let nodes = self.selection.choose(app, &mut inventory).await?;
         let identity = self.other.identity(app, None)?;
         let ssh = self.connect.way(&self.dir, self.connect.login(app)?)?;
         Shells { app, ssh, identity }.open(&nodes).await
@@ -186,9 +186,9 @@ impl Run {
     }
 
     /// Those that are chosen; with `--rerun-failed` only those of the last run that were not well.
-    async fn nodes(&self, inventory: &mut Inventory) -> Result<Vec<Node>> {
+    async fn nodes(&self, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
         if !self.rerun_failed {
-            return self.selection.choose(inventory).await;
+            return self.selection.choose(app, inventory).await;
         }
         let last = Last::read(&self.state_file()?)?.ok_or_else(|| {
             Error::not_found("nothing is known of a run in this directory").at("--rerun-failed")
@@ -208,7 +208,7 @@ impl Run {
         } else {
             selection.limit.extend(again);
         }
-        selection.choose(inventory).await
+        selection.choose(app, inventory).await
     }
 
     /// Where it is remembered which nodes of this fleet were not well.
