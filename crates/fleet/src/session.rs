@@ -129,7 +129,8 @@ impl Session {
 
     /// As [`Self::run`], with a command that is told more while it runs: after `command.stdin`, it reads what comes
     /// through `input`. Its standard input ends when `input` closes, and also when its time is over, when this future is
-    /// dropped or when the session is lost: the script must end then, since nothing else ends it.
+    /// dropped or when the session is lost: the script must end then, since nothing else ends it. Where there is no script,
+    /// `sh` reads what to do from that standard input.
     pub async fn talk(&self, command: Command, input: Input, sink: &mut dyn Sink) -> Result<Ended> {
         self.0.run(command, Some(input), sink).await
     }

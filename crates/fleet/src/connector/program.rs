@@ -41,15 +41,20 @@ impl Program {
     /// # Errors
     /// [`base::Code::Invalid`] for a NUL character, or a name that is no variable's.
     pub fn new(command: &Command, more: bool) -> Result<Self> {
+        if more && command.script.is_empty() {
+            return Ok(Program { line: line(command, "exec sh", "exec sh".into())?, text: String::new() });
+        }
         let text = text(command, more)?;
         let long = text.len() > LONG && command.stdin.is_empty() && !more;
         let read = if long { "exec sh" } else { r#"IFS= read -r _hostler && eval "$_hostler""# };
-        let line = match &command.r#become {
-            None => format!("exec {}", start(read)),
-            Some(other) => as_user(other, &start(&format!("echo \"{SIGN}\" >&2; {read}")))?,
-        };
-        Ok(Program { line, text })
+        Ok(Program { line: line(command, read, format!("exec {}", start(read)))?, text })
     }
+}
+
+/// The line that goes on with `second`: as this user in the words `plain`, or as another.
+fn line(command: &Command, second: &str, plain: String) -> Result<String> {
+    let Some(other) = &command.r#become else { return Ok(plain) };
+    as_user(other, &start(&format!("echo \"{SIGN}\" >&2; {second}")))
 }
 
 /// No backslash and no nested quotes: fish and csh must read it too.

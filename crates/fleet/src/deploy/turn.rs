@@ -4,8 +4,8 @@ use crate::{
     plan::{Foretold, Planned, owed_name},
     resource::{APPLY, Look, word},
     service::{Action, Script},
+    shell::given,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use ssh::quote;
 use std::fmt::Write as _;
 
@@ -64,7 +64,7 @@ fn run(script: &Script, code: &str) -> String {
     let exports: String = exports.collect();
     let limit = script.timeout.unwrap_or(0);
     let Some(program) = &script.interpreter else {
-        return here(&format!("script {limit} \"$(shell)\""), 0, &format!("{exports}{code}"));
+        return here(&format!("script {limit} \"$shell\""), 0, &format!("{exports}{code}"));
     };
     let program = program.split_whitespace().map(quote).collect::<Vec<_>>().join(" ");
     if exports.is_empty() {
@@ -85,5 +85,5 @@ fn here(command: &str, descriptor: u8, text: &str) -> String {
 
 /// Writes the log and ends.
 pub fn save(name: &str, log: &str) -> String {
-    format!("save \"$logs\" {} <<'-'\n{}\n-\nunlock", quote(name), STANDARD.encode(log))
+    format!("{}\nunlock", given(&format!("save \"$logs\" {}", quote(name)), log.as_bytes(), ""))
 }

@@ -12,11 +12,11 @@ labelled() {
   if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null 2>&1; then restorecon -- "$1"; fi
 }
 
-# put PATH MODE OWNER GROUP CHECK: replaces or creates a file at once. Its content comes in base64 on standard input.
+# put PATH MODE OWNER GROUP CHECK [TEXT]: replaces or creates a file at once, with a content as `fill` takes it.
 put() {
   temporary=${1%/*}/.hostler.$$
   if [ -f "$1" ] && [ ! -L "$1" ]; then fresh=; else fresh=yes; fi
-  if (umask 077 && base64 -d >"$temporary") && inherit "$1" "$temporary" "$fresh" &&
+  if fill "$temporary" ${6+"$6"} && inherit "$1" "$temporary" "$fresh" &&
     attributes "$temporary" "$2" "$3" "$4" && checked "$5" "$temporary" && renamed "$temporary" "$1"; then
     temporary=
     [ -z "$fresh" ] || labelled "$1"

@@ -21,7 +21,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// One thing, and the command that does it. One of several lines says itself what ends the step.
+    /// One thing, and the command that does it. One of several lines says itself what ends the step, as one with
+    /// `|| return` does.
     pub fn new(title: impl Into<String>, diff: Vec<String>, script: impl Into<String>) -> Self {
         Change { parts: vec![Part { title: title.into(), diff }], script: line(&script.into()) }
     }
@@ -40,7 +41,8 @@ impl Change {
 
 /// A command on its own line, which ends the step where it fails.
 fn line(command: &str) -> String {
-    if command.contains('\n') { format!("{command}\n") } else { format!("{command} || return\n") }
+    let says_itself = command.contains('\n') || command.ends_with("|| return");
+    if says_itself { format!("{command}\n") } else { format!("{command} || return\n") }
 }
 
 /// A pair of difference lines.

@@ -1,8 +1,8 @@
 //! Files with a given content, and files that must not be.
 
 use super::{Attributes, Change, Content, Kind, Look, Presence, Seen, World, diff, word};
+use crate::shell::given;
 use base::{Error, Result};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -10,8 +10,6 @@ use ssh::quote;
 
 /// What new files get where nothing else is said.
 const USUAL_MODE: u32 = 0o644;
-/// The length of lines of base64.
-const LINE: usize = 1 << 12;
 
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,18 +120,7 @@ impl File {
 
     fn put(&self, content: &[u8], attributes: &Attributes) -> String {
         let check = quote(self.validate.as_deref().unwrap_or_default());
-        // The delimiter has a character that base64 has not.
-        let mut script = format!("put {} {} {check} <<'-' || return\n", word(&self.path), attributes.words());
-        let encoded = STANDARD.encode(content);
-        let mut rest = encoded.as_str();
-        while !rest.is_empty() {
-            let (line, more) = rest.split_at(rest.len().min(LINE));
-            script.push_str(line);
-            script.push('\n');
-            rest = more;
-        }
-        script.push('-');
-        script
+        given(&format!("put {} {} {check}", word(&self.path), attributes.words()), content, " || return")
     }
 }
 

@@ -5,6 +5,20 @@ nl='
 
 encoded() { base64 | tr -d '\n'; }
 
+# each KIND LINES: a fact for each line.
+each() {
+  set -f
+  IFS=$nl
+  # shellcheck disable=SC2086 # lines
+  set -- "$1" $2
+  unset IFS
+  set +f
+  kind=$1
+  shift
+  # shellcheck disable=SC2059 # a word
+  [ $# -eq 0 ] || printf "$kind %s\n" "$@"
+}
+
 # tools NAME...: those that are not there.
 tools() {
   for tool do command -v "$tool" >/dev/null 2>&1 || printf 'missing %s\n' "$tool"; done
@@ -21,7 +35,7 @@ paths() {
   shift "$count"
   sums=
   [ $# -eq 0 ] || sums=$(sha256sum -- "$@" 2>/dev/null)
-  [ -z "$sums" ] || printf '%s\n' "$sums" | sed 's/^/sum /'
+  each sum "$sums"
 }
 
 # content PATH MOST: a file, unless it has more bytes.
@@ -63,7 +77,7 @@ packages() {
       done) ;;
   esac
   printf 'manager %s\n' "$manager"
-  [ -z "$installed" ] || printf '%s\n' "$installed" | sed 's/^/package /'
+  each package "$installed"
 }
 
 # aside WORD...: a program that sees all there is, and whose writes below /var and in the database of rpm nobody else sees

@@ -2,7 +2,10 @@
 //!
 //! The program on the node is `shell.sh`, for any POSIX sh. Each turn is sent whole before any of it runs.
 
+mod content;
 mod frame;
+
+pub use content::given;
 
 use crate::session::{Become, Chunk, Command, Ended, Session};
 use base::{Code, Error, Result};
@@ -58,7 +61,6 @@ impl Shell {
         let (input, more) = mpsc::channel(4);
         let (sender, chunks) = mpsc::unbounded_channel();
         let command = Command {
-            script: "exec sh".into(),
             stdin: format!("token={token}\nowner={}\n{SHELL}\n", quote(owner)).into(),
             r#become: user,
             ..Command::default()

@@ -17,7 +17,7 @@ impl Transport for With {
         input: Option<Input>,
         sink: &'a mut dyn Sink,
     ) -> BoxFuture<'a, Result<Ended>> {
-        let script = command.script.replace("exec sh", &format!("exec {}", self.1));
+        let script = format!("exec {}", self.1);
         let input = input.unwrap_or_else(|| mpsc::channel(1).1);
         self.0.talk(Command { script, ..command }, input, sink).boxed()
     }
@@ -47,6 +47,7 @@ on_all_shells! {
     many_at_once_break_a_stale_lock_once
     a_lock_that_cannot_be_made_is_an_error_and_no_wait
     logs_of_the_same_name_do_not_overwrite_each_other
+    a_content_arrives_byte_for_byte
 }
 
 /// One turn: its output, its frames, its code.
@@ -171,19 +172,21 @@ async fn a_lock_of_a_dead_process_or_another_boot_is_broken(sh: &'static str) {
     let own = std::process::id();
     let born = rt::process::start_ticks(own).unwrap();
     for dead in [
-        format!("{own} 1 {boot} somebody else"),
-        format!("999999999 {born} {boot} gone"),
-        format!("{own} {born} another-boot before"),
+        format!("{own} 1 {boot} somebody else\n"),
+        format!("999999999 {born} {boot} gone\n"),
+        format!("{own} {born} another-boot before\n"),
+        // What a disk may have after a loss of power.
+        String::new(),
+        format!("{own} {born} {boot} hal"),
     ] {
-        std::os::unix::fs::symlink(&dead, &lock).unwrap();
+        std::fs::write(&lock, &dead).unwrap();
         let mut shell = start(sh, "me");
         assert_eq!(turn(&mut shell, &format!("lock {} 0", lock.display())).await.1, ["locked"], "{dead}");
-        let holder = std::fs::read_link(&lock).unwrap();
-        assert!(holder.to_string_lossy().ends_with(" me"));
+        assert!(std::fs::read_to_string(&lock).unwrap().ends_with(" me\n"));
         drop(shell);
         vanishes(&lock).await;
     }
-    std::os::unix::fs::symlink(format!("{own} {born} {boot} living one"), &lock).unwrap();
+    std::fs::write(&lock, format!("{own} {born} {boot} living one\n")).unwrap();
     let mut shell = start(sh, "me");
     assert_eq!(turn(&mut shell, &format!("lock {} 0", lock.display())).await.1[1], "busy living one");
 }
@@ -191,7 +194,8 @@ async fn a_lock_of_a_dead_process_or_another_boot_is_broken(sh: &'static str) {
 async fn many_at_once_break_a_stale_lock_once(sh: &'static str) {
     let dir = tempfile::tempdir().unwrap();
     let (lock, count) = (dir.path().join("lock"), dir.path().join("inside"));
-    std::os::unix::fs::symlink("999999999 1 elsewhere dead", &lock).unwrap();
+    std::fs::write(&lock, "999999999 1 elsewhere dead\n").unwrap();
+    std::fs::hard_link(&lock, dir.path().join("lock.999999999.1")).unwrap();
     // `mkdir` fails where another is inside.
     let lines = format!(
         "lock {0} 60 && mkdir {1} && sleep 0.05 && rmdir {1} && unlock",
@@ -204,7 +208,8 @@ async fn many_at_once_break_a_stale_lock_once(sh: &'static str) {
     };
     let codes = futures::future::join_all((0..4).map(|_| one())).await;
     assert_eq!(codes, [0; 4]);
-    assert!(lock.symlink_metadata().is_err() && !dir.path().join("lock.stale").exists());
+    let left = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<std::ffi::OsString>::new());
 }
 
 async fn a_lock_that_cannot_be_made_is_an_error_and_no_wait(sh: &'static str) {
@@ -219,12 +224,37 @@ async fn logs_of_the_same_name_do_not_overwrite_each_other(sh: &'static str) {
     let dir = tempfile::tempdir().unwrap();
     let logs = dir.path().join("logs");
     let mut shell = start(sh, "me");
-    for (text, name) in [("b25l", "log"), ("dHdv", "log_2"), ("dHdv", "log_3")] {
-        let lines = format!("save {0} log <<-E\n{text}\nE\n", logs.display());
+    for (text, name) in [("one\n", "log"), ("two", "log_2"), ("\0", "log_3")] {
+        let lines = given(&format!("save {} log", logs.display()), text.as_bytes(), "") + "\nunlock";
         assert_eq!(turn(&mut shell, &lines).await.1, [format!("saved {}/{name}", logs.display())]);
     }
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&logs), mode(&logs.join("log_2"))), (0o700, 0o600));
-    assert_eq!(std::fs::read_to_string(logs.join("log_2")).unwrap(), "two");
+    assert_eq!(
+        ["log", "log_2", "log_3"].map(|n| std::fs::read_to_string(logs.join(n)).unwrap()),
+        ["one\n", "two", "\0"]
+    );
     assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 3);
+}
+
+async fn a_content_arrives_byte_for_byte(sh: &'static str) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    let mut shell = start(sh, "me");
+    let usual = turn(&mut shell, "umask").await.0;
+    let characters = |end: u32| (1..end).filter_map(char::from_u32).collect::<String>();
+    let quotes = "it's \"$HOME\" `x` $(y) \\n %s \\\n-\nEND\n\n\n".to_owned();
+    let long = "x".repeat(100_000) + "\n";
+    for text in [quotes, characters(0x3000) + "\u{1f980}\n", "\n".into(), "-n\n".into(), long, String::new()]
+    {
+        for content in [text.as_bytes(), text.trim_end().as_bytes(), &[text.as_bytes(), b"\0\xff\n"].concat()]
+        {
+            let lines = given(&format!("fill {}", file.display()), content, " || return 3") + "\numask";
+            let (mask, _, code) = turn(&mut shell, &lines).await;
+            assert!(std::fs::read(&file).unwrap() == content, "{}", String::from_utf8_lossy(content));
+            assert_eq!((code, &mask), (0, &usual));
+        }
+    }
+    let (said, _, code) = turn(&mut shell, "fill /dev/full text").await;
+    assert!(code == 1 && said.contains("No space left on device"), "{code} {said}");
 }
