@@ -86,6 +86,18 @@ fn complaint(path: &Path, text: &str, error: &serde_saphyr::Error) -> Error {
         E::SerdeMissingField { field, .. } => {
             Error::invalid(place, format!("the field '{field}' is missing"))
         }
+        E::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().map_or_else(|| "a key".into(), |key| format!("'{key}'"));
+            Error::invalid(place, format!("{key} stands here a second time")).hint("keep one of the two")
+        }
+        E::Unexpected { expected: "mapping start", .. } if !is_at_template(text, error) => {
+            Error::invalid(place, "this must be a map")
+                .hint("write {name: value}, or name: value in lines of their own")
+        }
+        E::Unexpected { expected: "sequence start", .. } if !is_at_template(text, error) => {
+            Error::invalid(place, "this must be a list")
+                .hint("write [one, other], or - one in lines of their own")
+        }
         other => {
             let words = other.to_string();
             let words = words.split(" at line ").next().unwrap_or_default();
@@ -185,8 +197,17 @@ mod tests {
             (e.message.as_str(), e.hint.as_deref()),
             ("unknown field 'metdata'", Some("did you mean 'metadata'?"))
         );
-        assert_eq!(wrong("web1: {}\nweb1: {}\n").field.as_deref(), Some("a.yaml:2:1"));
-        assert!(wrong("web1:\n  metadata: 3\n").field.unwrap().starts_with("a.yaml:2:"));
+        let twice = wrong("web1: {}\nweb1: {}\n");
+        assert_eq!(twice.field.as_deref(), Some("a.yaml:2:1"));
+        assert_eq!(twice.message, "'web1' stands here a second time");
+        let scalar = wrong("web1:\n  metadata: 3\n");
+        assert!(scalar.field.unwrap().starts_with("a.yaml:2:"));
+        assert_eq!(scalar.message, "this must be a map");
+        let scalar = parse::<Vec<String>>(Path::new("a.yaml"), "web1").unwrap_err();
+        assert_eq!(
+            (scalar.field.as_deref(), scalar.message.as_str()),
+            (Some("a.yaml:1:1"), "this must be a list")
+        );
         let template = wrong("web1:\n  metadata: {ip: {{ ip }}, port: 1}\n");
         assert!(template.hint.unwrap().contains("needs quotes"), "{}", template.message);
         assert!(wrong("web1: [\n").field.unwrap().starts_with("a.yaml:"));
