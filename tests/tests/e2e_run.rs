@@ -325,4 +325,18 @@ async fn e2e_a_wrong_use_says_what_to_do() {
     assert!(fleet.run(&["run", "-n", "web9", "-c", "true"]).await.fails(5).contains("web9"));
     let preview = fleet.run(&["run", "--all", "-s", "-c", "rm -rf /", "--become"]).await.ok();
     assert_eq!(preview, "local (this host, as root)\n    rm -rf /\n");
+    for (more, words) in [
+        (["--env", "1A=b"], "'1A' is not the name of a variable"),
+        (["--secret-env", "A-B=c"], "'A-B' is not the name of a variable"),
+        (["--env", "HOSTLER_TEST_NOWHERE"], "there is no variable HOSTLER_TEST_NOWHERE here"),
+        (["--timeout", "0"], "nothing ends within no time"),
+    ] {
+        let said = fleet.run(&[&["run", "--all", "-c", "true"], &more[..]].concat()).await.fails(2);
+        assert!(said.contains(words), "{said}");
+    }
+    let said = fleet.run(&["run", "--all", "--interactive", "--env", "A=b"]).await.fails(2);
+    assert!(said.contains("cannot be used with"), "{said}");
+    // A report that cannot be written takes nothing else away.
+    let said = fleet.run(&["run", "--all", "-c", "exit 3", "--junit", "nowhere/r.xml"]).await.fails(5);
+    assert!(said.contains("ended with 3") && said.contains("--junit: cannot write nowhere/r.xml"), "{said}");
 }

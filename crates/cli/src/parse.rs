@@ -54,6 +54,14 @@ pub fn seconds(text: &str) -> Result<u64, String> {
     if digits.is_empty() { Ok(total) } else { Err(wrong()) }
 }
 
+/// A span of time that is not nothing.
+pub fn some_seconds(text: &str) -> Result<u64, String> {
+    match seconds(text)? {
+        0 => Err("nothing ends within no time: write 90s, 15m, 2h or 7d".into()),
+        more => Ok(more),
+    }
+}
+
 /// A name.
 pub fn name(text: &str) -> Result<Name, String> {
     Name::from_str(text).map_err(|e| e.to_string())

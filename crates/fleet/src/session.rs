@@ -45,6 +45,19 @@ impl Command {
     }
 }
 
+/// A name that a variable of a shell can have.
+///
+/// # Errors
+/// [`base::Code::Invalid`] for any other.
+pub fn variable(name: &str) -> Result<&str> {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if first && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Ok(name);
+    }
+    Err(Error::invalid("env", format!("'{name}' is not the name of a variable"))
+        .hint("use letters, digits and '_', and do not start with a digit"))
+}
+
 /// What comes back from a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chunk {

@@ -101,7 +101,9 @@ impl NodesToDeploy {
 /// A point in time; without a zone in UTC.
 fn time(text: &str) -> Result<Timestamp, String> {
     let in_utc = || text.parse::<DateTime>().and_then(|time| time.to_zoned(TimeZone::UTC));
-    text.parse().or_else(|e: jiff::Error| in_utc().map(|zoned| zoned.timestamp()).map_err(|_| e.to_string()))
+    let wrong =
+        |_| format!("'{text}' is not a time: write 2026-11-20T04:10:00Z, or in UTC '2026-11-20 04:10:00'");
+    text.parse().or_else(|_: jiff::Error| in_utc().map(|zoned| zoned.timestamp())).map_err(wrong)
 }
 
 /// The nodes that have to be deployed.

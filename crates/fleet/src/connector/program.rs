@@ -5,7 +5,7 @@
 //! input then stays open for as long as the command may run. A watcher on the node sees it end, because we ended it or
 //! because the connection was lost, and ends the command's process group.
 
-use crate::session::{Become, Command, Method};
+use crate::session::{Become, Command, Method, variable};
 use base::{Error, Result};
 use std::fmt::Write as _;
 
@@ -117,13 +117,4 @@ fn literal(text: &str) -> Result<String> {
         return Err(Error::invalid("command", "a command cannot have a NUL character in it"));
     }
     Ok(ssh::quote(text).replace('\n', r#"'"$_n"'"#))
-}
-
-fn variable(name: &str) -> Result<&str> {
-    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    if first && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Ok(name);
-    }
-    Err(Error::invalid("env", format!("'{name}' is not the name of a variable"))
-        .hint("use letters, digits and '_', and do not start with a digit"))
 }

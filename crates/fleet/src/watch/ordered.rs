@@ -30,6 +30,8 @@ pub struct Ordered {
 struct Place {
     shown: bool,
     ended: bool,
+    /// Whether its standard output stops within a line.
+    open: bool,
     /// Pieces of standard output (`true`) and standard error, in turn.
     kept: Vec<(bool, Vec<u8>)>,
     size: usize,
@@ -70,6 +72,9 @@ impl Ordered {
         let mut turns = self.turn.subscribe();
         loop {
             let mut place = self.places[index].lock().await;
+            if let Chunk::Stdout(bytes) = &chunk {
+                place.open = bytes.last().is_some_and(|last| *last != b'\n');
+            }
             if place.shown {
                 return self.screen.show(chunk).await;
             }
@@ -114,6 +119,9 @@ impl Observer for Ordered {
                 Event::Output(chunk) => self.output(index, chunk).await,
                 Event::Started if self.headers => self.line(index, format!("== {}\n", node.name)).await,
                 Event::Finished(outcome) => {
+                    if self.headers && self.places[index].lock().await.open {
+                        self.line(index, "\n".into()).await;
+                    }
                     if let Some(text) = footer(outcome).filter(|_| self.headers) {
                         self.line(index, text).await;
                     }

@@ -92,6 +92,18 @@ async fn headers_say_whose_output_it_is_and_what_failed() {
     assert_eq!(paper.text(), "== a\nx\n== b\nx\n== b: timeout\n");
 }
 
+#[tokio::test]
+async fn a_header_has_a_line_of_its_own() {
+    let (nodes, paper) = (nodes(&["a", "b"]), Arc::new(Paper::default()));
+    let ordered = Ordered::new(2, paper.clone(), true);
+    for (i, node) in nodes.iter().enumerate() {
+        ordered.event(i, node, Event::Started).await;
+        ordered.event(i, node, out("no end")).await;
+        finish(&ordered, i, node, Status::Ok).await;
+    }
+    assert_eq!(paper.text(), "== a\nno end\n== b\nno end\n");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_with_much_to_say_waits_for_its_turn() {
     let (nodes, paper) = (nodes(&["a", "b"]), Arc::new(Paper::default()));

@@ -22,6 +22,7 @@ use clap::Args;
 use fleet::{
     engine::{Done, Engine, Interrupt, Outcome},
     run::{Commands, Last, Step, junit},
+    session,
     watch::Kept,
 };
 use interactive::Shells;
@@ -33,6 +34,19 @@ use std::{path::PathBuf, time::Duration};
 /// What is kept of each output for `-o json`, and for JUnit.
 const KEPT_AS_DATA: usize = 64 << 10;
 const KEPT_IN_REPORTS: usize = 16 << 10;
+/// What says nothing of a shell that a person has.
+const NOT_OF_SHELLS: [&str; 10] = [
+    "command",
+    "commands-file",
+    "script",
+    "env",
+    "secret_env",
+    "timeout",
+    "show_commands",
+    "rerun_failed",
+    "junit",
+    "parallel",
+];
 
 /// Run commands on nodes: at the same time on many, shown node after node. Several commands of a node run one after the
 /// other, and the first that fails is the last.
@@ -48,16 +62,16 @@ pub struct Run {
     #[command(flatten)]
     scripts: Scripts,
     /// A shell on each node, one after the other; leave one by its end, or with ~. at the beginning of a line
-    #[arg(long, short = 'i', conflicts_with_all = ["command", "commands-file", "script", "show_commands", "rerun_failed"])]
+    #[arg(long, short = 'i', conflicts_with_all = NOT_OF_SHELLS)]
     interactive: bool,
     /// A variable for the commands; without a value, ours. Repeat it for several
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     env: Vec<(String, Option<String>)>,
     /// A variable whose value is a secret of the fleet
-    #[arg(long, value_name = "NAME=SECRET", value_parser = parse::pair)]
+    #[arg(long, value_name = "NAME=SECRET", value_parser = secret_variable)]
     secret_env: Vec<(String, String)>,
     /// How long each command may run on a node; then all that it started there is ended
-    #[arg(long, short = 't', value_name = "TIME", value_parser = parse::seconds)]
+    #[arg(long, short = 't', value_name = "TIME", value_parser = parse::some_seconds)]
     timeout: Option<u64>,
     /// Show what would be run, and where; connect to nobody
     #[arg(long, short = 's')]
@@ -132,7 +146,7 @@ impl Run {
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
         let nodes = self.selection.choose(app, &mut inventory).await?;
         let identity = self.other.identity(app, None)?;
-        let ssh = self.connect.way(&self.dir, self.connect.login(app)?)?;
+        let ssh = self.connect.way(app, &self.dir, self.connect.login(app)?)?;
         Shells { app, ssh, identity }.open(&nodes).await
     }
 
@@ -159,18 +173,17 @@ impl Run {
         let seen = watch.finish().await;
         let outcomes: Vec<&Outcome> = done.iter().map(|done| &done.outcome).collect();
         Last::of(outcomes.iter().copied()).write(&self.state_file()?)?;
-        self.report(app, &outcomes, &seen).await?;
+        let items = outcomes.iter().zip(&seen.kept).map(|(outcome, said)| Item { outcome, said });
+        seen.answer(app, &Answer { items: items.collect() }).await?;
         summary::tell(app, &self.watch, &outcomes, &seen);
+        self.write_report(&outcomes, &seen)?;
         Ok(summary::exit_code(&outcomes, &seen, &interrupt))
     }
 
-    async fn report(&self, app: &App, outcomes: &[&Outcome], seen: &Seen) -> Result<()> {
-        if let Some(path) = &self.junit {
-            let written = std::fs::write(path, junit(outcomes, &seen.kept));
-            written.map_err(|e| Error::io(format_args!("write {}", path.display()), &e).at("--junit"))?;
-        }
-        let items = outcomes.iter().zip(&seen.kept).map(|(outcome, said)| Item { outcome, said });
-        seen.answer(app, &Answer { items: items.collect() }).await
+    fn write_report(&self, outcomes: &[&Outcome], seen: &Seen) -> Result<()> {
+        let Some(path) = &self.junit else { return Ok(()) };
+        let written = std::fs::write(path, junit(outcomes, &seen.kept));
+        Ok(written.map_err(|e| Error::io(format_args!("write {}", path.display()), &e).at("--junit"))?)
     }
 
     fn keep(&self, app: &App) -> usize {
@@ -229,8 +242,11 @@ impl Run {
     fn variables(&self, secrets: Option<&Secrets>) -> Result<Vec<(String, String)>> {
         let mut variables = Vec::new();
         for (name, value) in &self.env {
-            let value = value.clone().or_else(|| env::var(name));
-            variables.extend(value.map(|value| (name.clone(), value)));
+            let value = value.clone().or_else(|| env::var(name)).ok_or_else(|| {
+                Error::invalid("--env", format!("there is no variable {name} here"))
+                    .hint(format!("set it, or say what it shall be: --env {name}=VALUE"))
+            })?;
+            variables.push((name.clone(), value));
         }
         for (name, secret) in &self.secret_env {
             let value = identity::secret(secrets, secret, "--secret-env")?;
@@ -253,5 +269,17 @@ fn variable(text: &str) -> Result<(String, Option<String>), String> {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
     };
-    if name.is_empty() { Err("write NAME=VALUE, or NAME alone".into()) } else { Ok((name.to_owned(), value)) }
+    Ok((variable_name(name)?, value))
+}
+
+fn secret_variable(text: &str) -> Result<(String, String), String> {
+    let (name, secret) = parse::pair(text)?;
+    Ok((variable_name(&name)?, secret))
+}
+
+fn variable_name(name: &str) -> Result<String, String> {
+    match session::variable(name) {
+        Ok(name) => Ok(name.to_owned()),
+        Err(e) => Err(format!("{}: {}", e.message, e.hint.unwrap_or_default())),
+    }
 }
