@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_mins(1);
 const WEB: [&str; 3] = ["run", "--node-service", "web"];
 
 fn dir(fleet: &Fleet) -> PathBuf {
-    fleet.cli().home().join("run/hostler/persist-1")
+    fleet.cli().home().join("run/hostler/persist-2")
 }
 
 /// The process that keeps connections.

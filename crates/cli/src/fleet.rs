@@ -19,6 +19,7 @@ pub mod limits;
 mod links;
 pub mod node;
 mod nodes_to_deploy;
+mod person;
 mod playbooks;
 pub mod pool;
 pub mod report;

@@ -1,14 +1,16 @@
 //! How nodes are reached: the same flags for every verb that connects.
 
-use super::{directory::FleetDir, keep, vm::Vms};
+use super::{directory::FleetDir, keep, person::Person, vm::Vms};
 use crate::{Result, app::App, env, parse, terminal};
+use base::Error;
 use clap::{Args, ValueEnum};
 use fleet::connector::{Connector, Connectors, Login, Ssh};
 use serde::Deserialize;
-use ssh::{DialOptions, HostKeyPolicy, config::Files};
+use ssh::{DialOptions, HostKeyPolicy, Transport, config::Files};
 use std::{
     io::{IsTerminal, stderr, stdin},
     path::PathBuf,
+    sync::Arc,
 };
 
 /// How nodes are reached by SSH.
@@ -63,6 +65,7 @@ pub struct ConnectArgs {
 #[serde(deny_unknown_fields)]
 struct Section {
     host_keys: Option<HostKeys>,
+    transport: Option<Transport>,
 }
 
 impl SshArgs {
@@ -70,6 +73,19 @@ impl SshArgs {
     pub fn files(&self) -> Files {
         let named = self.ssh_config.clone().or_else(|| env::var("HOSTLER_SSH_CONFIG").map(PathBuf::from));
         named.map_or(Files::Usual, Files::Only)
+    }
+
+    /// The same, where there is such a file: else each node would complain of it.
+    fn existing_files(&self) -> Result<Files> {
+        let files = self.files();
+        match &files {
+            Files::Only(path) if !path.exists() => {
+                Err(Error::not_found(format!("there is no SSH configuration at {}", path.display()))
+                    .at("--ssh-config")
+                    .into())
+            }
+            _ => Ok(files),
+        }
     }
 
     /// The user that was asked for, by the flag or by the environment.
@@ -95,22 +111,24 @@ impl ConnectArgs {
     pub fn connectors(&self, app: &App, dir: &FleetDir, login: Login) -> Result<Connectors> {
         rt::process::raise_file_limit(); // each node is a connection
         let way: Box<dyn Connector> = match self.persist {
-            Some(idle) => Box::new(keep::persisted(self.options(dir)?, &login, idle)?),
-            None => Box::new(self.way(dir, login)?),
+            Some(idle) => Box::new(keep::persisted(self.options(app, dir)?, &login, idle)?),
+            None => Box::new(self.way(app, dir, login)?),
         };
         Ok(Connectors::new([Box::new(Vms::new(app)) as _, way]))
     }
 
     /// The way over SSH alone.
-    pub fn way(&self, dir: &FleetDir, login: Login) -> Result<Ssh> {
-        Ok(Ssh::new(env::surroundings(), self.options(dir)?, login))
+    pub fn way(&self, app: &App, dir: &FleetDir, login: Login) -> Result<Ssh> {
+        Ok(Ssh::new(env::surroundings(), self.options(app, dir)?, login))
     }
 
-    fn options(&self, dir: &FleetDir) -> Result<DialOptions> {
+    fn options(&self, app: &App, dir: &FleetDir) -> Result<DialOptions> {
         let section: Section = dir.file()?.section("ssh")?;
         Ok(DialOptions {
-            files: self.ssh.files(),
+            files: self.ssh.existing_files()?,
             host_keys: self.host_keys.or(section.host_keys).or_else(usual).map(policy),
+            transport: section.transport,
+            answers: Arc::new(Person::new(app)),
             ..DialOptions::default()
         })
     }

@@ -4,34 +4,46 @@ use super::Login;
 use crate::session::{Become, Method};
 use base::{Error, Result};
 use inventory::Node;
+use serde::Deserialize;
 use serde_json::Value;
-use ssh::Target;
+use ssh::{Target, Transport};
 
 /// Where a node is, from its metadata: `hostname` is the name that the SSH configuration knows (else the node's own),
 /// `host_ip` where it really is; `ssh_port`, `ssh_user`, `ssh_private_key_file`, `gateway`, `ssh_options` and `host_keys`
-/// (a list of lines) stand before the configuration. With `ssh_alias` the configuration says all of it.
+/// (a list of lines) stand before the configuration. With `ssh_alias` the configuration says all of it. `transport` says
+/// who speaks SSH: `openssh` for nodes that need what only that program can do.
 ///
 /// # Errors
 /// [`base::Code::Invalid`] for metadata that cannot be what it is called.
 pub fn target(node: &Node, login: &Login) -> Result<Target> {
+    let target = described(node, login)?;
+    target.check().map_err(|e| corrected(node, e.at(&node.name)))?;
+    Ok(target)
+}
+
+fn described(node: &Node, login: &Login) -> Result<Target> {
     if let Some(why) = node.text("connection_error") {
         return Err(Error::invalid(&node.name, "this node cannot be reached").because(why));
     }
-    let text = |name: &str| node.text(name).map(str::to_owned);
+    let text = |name: &str| text(node, name);
     let password = login.password.clone().or_else(|| node.passwords.login.clone());
-    let given = Target { user: login.user.clone(), password, ..Target::default() };
-    if let Some(alias) = text("ssh_alias") {
+    let transport = transport(node)?;
+    let given = Target { user: login.user.clone(), password, transport, ..Target::default() };
+    if let Some(alias) = text("ssh_alias")? {
         let (host_keys, options) = (lines(node, "host_keys")?, options(node)?);
         return Ok(Target { host: alias, host_keys, options, ..given });
     }
     let mut options = options(node)?;
-    options.extend(gateway(node).map(|gateway| ("ProxyJump".to_owned(), gateway)));
+    options.extend(gateway(node)?.map(|gateway| ("ProxyJump".to_owned(), gateway)));
     Ok(Target {
-        host: text("hostname").unwrap_or_else(|| node.name.clone()),
-        address: text("host_ip"),
+        host: text("hostname")?.unwrap_or_else(|| node.name.clone()),
+        address: text("host_ip")?,
         port: port(node)?,
-        user: given.user.or_else(|| text("ssh_user")),
-        identity_files: text("ssh_private_key_file").map(Into::into).into_iter().collect(),
+        user: match given.user {
+            Some(user) => Some(user),
+            None => text("ssh_user")?,
+        },
+        identity_files: text("ssh_private_key_file")?.map(Into::into).into_iter().collect(),
         password: given.password,
         host_keys: lines(node, "host_keys")?,
         options,
@@ -50,11 +62,20 @@ pub fn is_by_ssh(node: &Node) -> bool {
 }
 
 /// The hosts to jump over, as `ProxyJump` takes them.
-fn gateway(node: &Node) -> Option<String> {
-    let gateway = node.text("gateway").filter(|g| !g.is_empty())?;
-    match node.text("gateway_user") {
+fn gateway(node: &Node) -> Result<Option<String>> {
+    let Some(gateway) = text(node, "gateway")?.filter(|g| !g.is_empty()) else { return Ok(None) };
+    Ok(match text(node, "gateway_user")? {
         Some(user) if !gateway.contains('@') => Some(format!("{user}@{gateway}")),
-        _ => Some(gateway.to_owned()),
+        _ => Some(gateway),
+    })
+}
+
+/// A text. Nobody means a number by a name, and what is left out there would lead elsewhere.
+fn text(node: &Node, name: &str) -> Result<Option<String>> {
+    match node.metadata.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(wrong(node, name, &format!("{other} is not a text"))),
     }
 }
 
@@ -71,6 +92,13 @@ fn options(node: &Node) -> Result<Vec<(String, String)>> {
             _ => Err(wrong(node, "ssh_options", wanted)),
         })
         .collect()
+}
+
+/// `transport`: who speaks SSH, where that is not ours to choose.
+fn transport(node: &Node) -> Result<Option<Transport>> {
+    let Some(value) = node.metadata.get("transport") else { return Ok(None) };
+    let known = Transport::deserialize(value);
+    known.map(Some).map_err(|_| wrong(node, "transport", &format!("{value} is neither openssh nor native")))
 }
 
 fn port(node: &Node) -> Result<Option<u16>> {
@@ -120,7 +148,10 @@ fn denied(node: &Node) -> bool {
 
 /// A piece of metadata that cannot be meant.
 pub(super) fn wrong(node: &Node, name: &str, why: &str) -> Error {
-    let e = Error::invalid(format!("{}/{name}", node.name), why);
+    corrected(node, Error::invalid(format!("{}/{name}", node.name), why))
+}
+
+fn corrected(node: &Node, e: Error) -> Error {
     if node.origin.is_empty() { e } else { e.hint(format!("correct it in {}", node.origin)) }
 }
 
@@ -137,7 +168,7 @@ mod tests {
     #[test]
     fn metadata_says_where_a_node_is() {
         let metadata = json!({"hostname": "web1.lab", "host_ip": "10.0.0.1", "ssh_port": "2222", "ssh_user": "a",
-            "gateway": "bastion", "gateway_user": "jump", "ssh_options": {"Compression": true, "ConnectTimeout": 5}});
+            "gateway": "bastion", "gateway_user": "jump", "transport": "openssh", "ssh_options": {"Compression": true, "ConnectTimeout": 5}});
         let target = target(&node(metadata), &Login::default()).unwrap();
         let wanted = Target {
             host: "web1.lab".into(),
@@ -149,6 +180,7 @@ mod tests {
                 ("ConnectTimeout".into(), "5".into()),
                 ("ProxyJump".into(), "jump@bastion".into()),
             ],
+            transport: Some(Transport::OpenSsh),
             ..Target::default()
         };
         assert_eq!(target, wanted);
@@ -170,6 +202,10 @@ mod tests {
             (json!({"host_keys": 3}), "web1/host_keys"),
             (json!({"ssh_options": "x"}), "web1/ssh_options"),
             (json!({"ssh_options": {"Port": [1]}}), "web1/ssh_options"),
+            (json!({"transport": "opensh"}), "web1/transport"),
+            (json!({"hostname": 3}), "web1/hostname"),
+            (json!({"ssh_options": {"Prot": "22"}}), "web1"),
+            (json!({"host_keys": "no key"}), "web1"),
         ] {
             let e = target(&node(metadata), &Login::default()).unwrap_err();
             assert_eq!(e.field.as_deref(), Some(field));

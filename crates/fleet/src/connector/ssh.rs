@@ -6,7 +6,7 @@ use super::{
     metadata, over,
 };
 use crate::session::{Chunk, Ended, Session};
-use base::{Result, Secret};
+use base::{Code, Error, Result, Secret};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use inventory::Node;
@@ -55,7 +55,7 @@ impl Ssh {
     /// Why it cannot be reached.
     pub(super) async fn open(&self, node: &Node) -> Result<Connected> {
         let (dialer, target) = self.way(node)?;
-        Ok(Connected(dialer.connect(&target).await?))
+        Ok(Connected(dialer.connect(&target).await.map_err(|e| placed(node, e))?))
     }
 
     /// Who reaches a node, and where.
@@ -81,6 +81,18 @@ impl Connector for Ssh {
     fn connect<'a>(&'a self, node: &'a Node) -> Option<BoxFuture<'a, Result<Session>>> {
         metadata::is_dialled(node).then(|| async { Ok(over(self.open(node).await?)) }.boxed())
     }
+}
+
+/// Says where the key is from that the node does not show.
+fn placed(node: &Node, e: Error) -> Error {
+    let is_given = e.code == Code::Forbidden && node.metadata.contains_key("host_keys");
+    if !is_given || node.origin.is_empty() {
+        return e;
+    }
+    let place = &node.origin;
+    e.hint(format!(
+        "find out who answers there; if the machine was installed anew, correct its host_keys: {place}"
+    ))
 }
 
 /// An open connection.

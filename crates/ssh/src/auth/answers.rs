@@ -48,6 +48,9 @@ pub trait Answers: Send + Sync {
     /// Answers a question. `None` where there is no answer; it is then gone on without.
     fn answer(&self, question: Question) -> BoxFuture<'_, Option<Secret>>;
 
+    /// Is told that the key of a host is new, and known from now on.
+    fn kept(&self, _host: &str, _fingerprint: &str) {}
+
     /// Whether anybody is there at all. Where nobody is, servers are not even asked for their questions.
     fn is_there(&self) -> bool {
         true

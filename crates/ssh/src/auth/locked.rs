@@ -49,6 +49,6 @@ impl LockedKey {
         }
         Err(Error::new(Code::Unauthenticated, format!("the key {} stays closed", self.path.display()))
             .because("nobody gave its passphrase")
-            .hint("add it to the agent: ssh-add"))
+            .hint(format!("add it to the agent: ssh-add {}", self.path.display())))
     }
 }

@@ -14,7 +14,7 @@ use russh::{
     client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Answer, Prompt},
     keys::HashAlg,
 };
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// A server that asks more often than this will not be satisfied.
 const MOST_QUESTIONS: usize = 5;
@@ -58,6 +58,8 @@ pub(crate) struct Login {
     /// What people call the host.
     pub(crate) host: String,
     pub(crate) steps: Vec<Step>,
+    /// Files that were to have a key and have none.
+    pub(crate) keyless: Vec<PathBuf>,
     pub(crate) answers: Arc<dyn Answers>,
 }
 
@@ -68,7 +70,8 @@ impl Login {
             Auth::Key(key) => vec![Step::Key(Proof::of_key(key))],
             Auth::Password(p) => vec![Step::Password(p.clone()), Step::Interactive(p.clone())],
         });
-        Login { user, host: "the server".into(), steps: steps.collect(), answers: Arc::new(Nobody) }
+        let (steps, keyless) = (steps.collect(), Vec::new());
+        Login { user, host: "the server".into(), steps, keyless, answers: Arc::new(Nobody) }
     }
 }
 
@@ -289,6 +292,9 @@ impl Attempts<'_> {
         } else {
             why = format!("{why}; the server accepts {}", accepted.join(", "));
         }
+        for file in &self.login.keyless {
+            why = format!("{why}; there is no key in {}", file.display());
+        }
         if let Some(e) = &self.refused {
             why = format!("{why}; {e}");
         }
@@ -296,10 +302,12 @@ impl Attempts<'_> {
         if !greeting.trim().is_empty() {
             why = format!("{why}; it says: {}", greeting.trim());
         }
-        let hint = if self.tried.len() >= USUAL_TRIES {
-            "the server hangs up after some attempts: offer one key only, with IdentityFile and IdentitiesOnly yes"
-        } else {
-            "check the user name, and that the guest knows this key or password"
+        let hint = match self.refused.as_ref().and_then(|e| e.hint.as_deref()) {
+            Some(hint) => hint,
+            None if self.tried.len() >= USUAL_TRIES => {
+                "the server hangs up after some attempts: offer one key only, with IdentityFile and IdentitiesOnly yes"
+            }
+            None => "check the user name, and that the node knows this key or password",
         };
         Error::new(Code::Unauthenticated, format!("the SSH server refused the login of '{user}'"))
             .because(why)

@@ -174,6 +174,18 @@ impl Connection {
         Ok(way.start(request).await?)
     }
 
+    /// Where the program `ssh` keeps the connection: that program, for a shell or a line that gets our own terminal. Whoever
+    /// starts it keeps the connection until it has ended. `None` where we speak ourselves.
+    ///
+    /// # Errors
+    /// Where the host keys cannot be written for it.
+    pub fn terminal_program(&self, line: Option<&str>) -> Result<Option<tokio::process::Command>> {
+        match self.first() {
+            Way::Native(_) => Ok(None),
+            Way::Program(master) => master.terminal(line).map(Some),
+        }
+    }
+
     /// Runs a command to its end, giving it `input`, keeping at most `most` bytes of each of its two outputs.
     pub async fn output(&self, request: ExecRequest, input: Bytes, most: usize) -> Result<Output> {
         output::collect(self.exec(request).await?, input, most).await

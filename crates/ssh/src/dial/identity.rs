@@ -82,6 +82,12 @@ impl Identities {
         Ok(offers.into_iter().filter_map(|proof| accepted(proof, host)).map(Step::Key).collect())
     }
 
+    /// Whether there is a key in this file, or beside it.
+    pub(super) fn is_key(&self, path: &Path) -> bool {
+        let identity = self.identity(path);
+        identity.public.is_some() || identity.signing.is_some()
+    }
+
     fn identity(&self, path: &Path) -> Identity {
         let mut known = self.known.lock();
         known.entry(path.to_owned()).or_insert_with(|| self.read(path)).clone()

@@ -73,8 +73,11 @@ impl Core {
         let (Some(names), Some(key)) = (state.new_names.get(), state.host_key.get()) else { return Ok(()) };
         let Some(path) = host.user_known_hosts.first().filter(|_| !names.is_empty()) else { return Ok(()) };
         let (path, names, key, hash) = (path.clone(), names.clone(), key.clone(), host.hash_known_hosts);
+        let fingerprint = crate::public_fingerprint(&key)?;
         let adding = move || names.iter().try_for_each(|name| known_hosts::add(&path, name, &key, hash));
-        rt::task::blocking(adding).await?
+        rt::task::blocking(adding).await??;
+        self.options.answers.kept(&host.host, &fingerprint);
+        Ok(())
     }
 
     /// The keys that files know of a host, unless an authority vouches for it.

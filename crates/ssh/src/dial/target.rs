@@ -1,11 +1,13 @@
 //! What is reached, and how much of it is already known.
 
-use crate::config::Query;
+use crate::{config::Query, host_key::Pinned, options::HostKeyCheck};
 use base::{Result, Secret};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Who speaks SSH.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// We do.
     Native,
@@ -40,6 +42,17 @@ impl Target {
     /// A host by its name alone.
     pub fn new(host: impl Into<String>) -> Self {
         Target { host: host.into(), ..Self::default() }
+    }
+
+    /// Whether all of this can be: the address, the keywords and their values, the host keys. Nothing is read.
+    ///
+    /// # Errors
+    /// [`base::Code::Invalid`] for what cannot.
+    pub fn check(&self) -> Result<()> {
+        if !self.host_keys.is_empty() {
+            Pinned::new(&HostKeyCheck::Pinned(self.host_keys.clone()))?;
+        }
+        self.query().map(drop)
     }
 
     pub(super) fn query(&self) -> Result<Query> {

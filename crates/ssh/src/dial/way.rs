@@ -143,7 +143,10 @@ impl Core {
             }
         }
         let answers = Arc::clone(&self.options.answers);
-        Ok(Login { user: host.user.clone(), host: leg.name().to_owned(), steps, answers })
+        // Those that the target names are the first, and those of the configuration may well be missing.
+        let named = host.identity_files.iter().take(leg.target.identity_files.len());
+        let keyless = named.filter(|file| !self.identities.is_key(file)).cloned().collect();
+        Ok(Login { user: host.user.clone(), host: leg.name().to_owned(), steps, keyless, answers })
     }
 
     /// Whether somebody may be asked, how often.

@@ -82,6 +82,15 @@ impl Master {
         self.run(command)
     }
 
+    /// An `ssh` that has a terminal, once somebody starts it with one.
+    pub(crate) fn terminal(&self, line: Option<&str>) -> Result<Command> {
+        let mut command = self.client()?;
+        command.arg("-t");
+        self.way.finish(&mut command);
+        command.args(line);
+        Ok(command)
+    }
+
     /// A stream to where the server can connect to.
     pub(crate) fn tunnel(self: &Arc<Self>, host: &str, port: u16) -> Result<Exec> {
         let mut command = self.client()?;

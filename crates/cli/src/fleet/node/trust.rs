@@ -80,9 +80,22 @@ impl Trust {
                     .hint("find out who answers there; nothing was changed"),
             ));
         }
+        if !target.host_keys.is_empty() && target.host_keys.iter().all(|given| !is_same(given, &key)) {
+            let message =
+                format!("host_keys of {} name another key, and count before what is believed", node.name);
+            return Err(Error::conflict(message)
+                .because(format!("it shows {key}"))
+                .hint(format!("correct it in {}; nothing was changed", node.origin))
+                .into());
+        }
         dialer.trust(&target, &key).await?;
         Ok(Trusted { node: node.name.clone(), key, fingerprint })
     }
+}
+
+/// Whether two lines have the same key, whatever their comments say.
+fn is_same(one: &str, other: &str) -> bool {
+    one.split_ascii_whitespace().take(2).eq(other.split_ascii_whitespace().take(2))
 }
 
 /// The nodes of this name, or else of this host name, as errors of SSH have it.

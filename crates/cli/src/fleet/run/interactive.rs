@@ -80,6 +80,9 @@ impl Shells<'_> {
     async fn over_ssh(&self, node: &Node, command: Option<String>) -> Result<()> {
         let (dialer, target) = self.ssh.way(node)?;
         let connection = dialer.connect(&target).await?;
+        if let Some(program) = connection.terminal_program(command.as_deref())? {
+            return here(program).await;
+        }
         let (rows, cols) = terminal::size().unwrap_or((24, 80));
         let term = env::var("TERM").unwrap_or_else(|| "xterm-256color".into());
         let pty = Pty { term, rows: rows.into(), cols: cols.into() };

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// The directory that says which messages are understood: processes of other versions have others.
-const VERSION: &str = "persist-1";
+const VERSION: &str = "persist-2";
 
 /// Where the process of a user listens, in a directory that nobody else may enter.
 fn private_dir(base: &Path) -> Result<PathBuf> {

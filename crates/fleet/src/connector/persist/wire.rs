@@ -9,7 +9,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use inventory::Node;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ssh::{
-    DialOptions, HostKeyPolicy,
+    DialOptions, HostKeyPolicy, Transport,
     config::{Files, Surroundings},
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,6 +27,7 @@ pub struct How {
     me: Surroundings,
     files: Files,
     host_keys: Option<HostKeyPolicy>,
+    transport: Option<Transport>,
     user: Option<String>,
     password: Option<String>,
 }
@@ -38,6 +39,7 @@ impl How {
             me,
             files: options.files.clone(),
             host_keys: options.host_keys,
+            transport: options.transport,
             user: login.user.clone(),
             password: login.password.as_ref().map(|p| p.expose_secret().to_owned()),
         }
@@ -45,7 +47,8 @@ impl How {
 
     /// The same, at the other end.
     pub fn parts(self) -> (Surroundings, DialOptions, Login) {
-        let options = DialOptions { files: self.files, host_keys: self.host_keys, ..DialOptions::default() };
+        let How { files, host_keys, transport, .. } = self;
+        let options = DialOptions { files, host_keys, transport, ..DialOptions::default() };
         (self.me, options, Login { user: self.user, password: self.password.map(Secret::new) })
     }
 }
