@@ -192,3 +192,69 @@ async fn e2e_no_container_is_left_however_a_trial_ends() {
         eventually("the end of the container", SOON, none).await;
     }
 }
+
+/// A playbook that ends as it should, and one that never does.
+const PLAYED: &str = r#"- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - name: a file
+      copy: {dest: /etc/played, content: "{{ word }} on {{ node_kind }}\n", mode: "0600"}
+    - name: a script
+      script: {cmd: mark, creates: /etc/marked}
+    - name: what was written
+      fetch: {src: /etc/marked, dest: "{{ playbook_dir }}/fetched", flat: true}
+"#;
+const RESTLESS: &str = "- hosts: all\n  tasks: [{name: again, command: 'true'}]\n";
+
+const RUBY: &str = r#"
+def check(_)
+  [{ remote_bash: 'cat /etc/in_ruby || true' }]
+end
+
+def deploy(node)
+  [
+    { bash: "echo #{node} >here", scp: { "#{@platform_handler.repository_path}/here" => '/etc' } },
+    { remote_bash: { commands: ['test "$(id -u)" = 0', 'cp /etc/here /etc/in_ruby'] } }
+  ]
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_playbooks_and_services_in_ruby_are_tried_on_containers_too() {
+    const NAME: &str = "e2e_playbooks_and_services_in_ruby_are_tried_on_containers_too";
+    if let Some(reason) = Engine::missing().await {
+        return skip(NAME, &reason);
+    }
+    let engine = Engine::start().await.unwrap();
+    let ansible = |more: &str| format!("steps: [{{ansible: {{playbook: site.yml{more}}}}}]\n");
+    let played = ansible(", vars: {word: hello}");
+    let services = [("played", played.as_str()), ("restless", &ansible(""))];
+    let fleet = unreachable(&engine, &services, "").await;
+    write(&fleet, "services/played/site.yml", PLAYED);
+    write(&fleet, "services/played/mark", "#!/bin/sh\necho marked >/etc/marked\n");
+    write(&fleet, "services/restless/site.yml", RESTLESS);
+    write(&fleet, "service_conf.rb", RUBY);
+    let inventory = fleet.file("inventory.yaml").unwrap();
+    let inventory = inventory.replace("become: true", "become: true, node_kind: a container");
+    write(&fleet, "inventory.yaml", &format!("{inventory}in_ruby: {{services: [conf]}}\n"));
+    // Python, as this host has it, is what most modules need.
+    let usr = ["/usr", "/lib", "/lib64"].map(|dir| format!("--volume={dir}:{dir}:ro")).join(", ");
+    let file = fleet.file("hostler.yaml").unwrap();
+    write(&fleet, "hostler.yaml", &file.replace("network=none]", &format!("network=none, {usr}]")));
+
+    let found = test(&fleet, 8, &TRIALS).await;
+    assert_eq!(
+        found,
+        [
+            "in_ruby deploy_from_scratch passed: ",
+            "in_ruby idempotence passed: ",
+            "played deploy_from_scratch passed: ",
+            "played idempotence passed: ",
+            "restless deploy_from_scratch passed: ",
+            "restless idempotence failed: the task again of restless changed again",
+        ]
+    );
+    assert_eq!(fleet.file("services/played/fetched").unwrap(), "marked\n");
+    assert_eq!(containers(&engine).await, "");
+}

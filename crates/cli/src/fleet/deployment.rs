@@ -161,7 +161,6 @@ impl DeploymentArgs {
         let playbooks = playbooks::Runner {
             app,
             ssh: &self.connect.ssh,
-            identity: &chosen.identity,
             inventory: &chosen.inventory,
             password: chosen.password.as_ref(),
         };

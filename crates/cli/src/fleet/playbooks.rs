@@ -1,7 +1,7 @@
 //! Playbooks and roles of Ansible as steps of a service: the real `ansible-playbook`, against one node.
 //!
 //! It gets an inventory with that node only and a configuration of SSH that says what ours says, so that it goes the same
-//! way and believes the same host keys. Passwords and what was encrypted lie in files that nobody else can read and that
+//! way and believes the same host keys; a container is reached by the call that we make too. Passwords and what was encrypted lie in files that nobody else can read and that
 //! are gone afterwards: never in argv.
 
 use super::{
@@ -11,9 +11,8 @@ use super::{
 use crate::app::App;
 use base::{Error, Result, Secret};
 use fleet::{
-    connector::{Local, over},
+    connector::{Container, Local, over},
     deploy::{Playbooks, Played, Task},
-    run::Identity,
     service::Ansible,
     session::{Become, Command, Ended, Sink},
 };
@@ -31,6 +30,8 @@ use tempfile::TempDir;
 
 /// Says what became of each task.
 const TASKS: &str = include_str!("playbooks/hostler_tasks.py");
+/// Lets Ansible reach containers: its core has no way to them.
+const CONTAINER: &str = include_str!("playbooks/hostler_container.py");
 /// What a shell says of a program that is not there.
 const MISSING: u32 = 127;
 
@@ -40,8 +41,6 @@ pub struct Runner<'a> {
     pub app: &'a App,
     /// How nodes are reached.
     pub ssh: &'a SshArgs,
-    /// As whom.
-    pub identity: &'a Identity,
     /// What more is known of the nodes.
     pub inventory: &'a Inventory,
     /// The password of the login, where the node has no other.
@@ -52,6 +51,7 @@ impl Playbooks for Runner<'_> {
     fn play<'a>(
         &'a self,
         node: &'a Node,
+        other: Option<&'a Become>,
         ansible: &'a Ansible,
         check: bool,
         sink: &'a mut dyn Sink,
@@ -59,7 +59,8 @@ impl Playbooks for Runner<'_> {
         async move {
             let room = Room::new()?;
             let login = self.password.or(node.passwords.login.as_ref()).filter(|_| !node.flag("local_node"));
-            self.furnish(&room, node, ansible, login).await?;
+            let way = self.way(&room, node, login).await?;
+            self.furnish(&room, node, other, ansible, way)?;
             let mut env = room.environment(ansible);
             if login.is_some() {
                 env.extend(room.asking());
@@ -77,22 +78,14 @@ impl Playbooks for Runner<'_> {
 }
 
 impl Runner<'_> {
-    /// Writes all that Ansible reads besides the files of the service.
-    async fn furnish(
-        &self,
-        room: &Room,
-        node: &Node,
-        ansible: &Ansible,
-        login: Option<&Secret>,
-    ) -> Result<()> {
-        if node.metadata.contains_key("docker") {
-            return Err(Error::invalid(
-                &node.name,
-                "playbooks reach nodes by SSH, and this one is a container",
-            )
-            .hint("give the container's service steps of our own, or run sshd in it"));
+    /// The variables that tell Ansible how the node is reached. What they name is written.
+    async fn way(&self, room: &Room, node: &Node, login: Option<&Secret>) -> Result<Map<String, Value>> {
+        if node.flag("local_node") {
+            return Ok(variables([("ansible_connection", "local".into())]));
         }
-        let other = self.identity.on(node)?;
+        if node.metadata.contains_key("docker") {
+            return in_container(node).await;
+        }
         let known_hosts = room.path("known_hosts");
         let mut book = Book::new(self.app, self.ssh, Some(&known_hosts));
         book.add(node).await?;
@@ -105,11 +98,32 @@ impl Runner<'_> {
             room.answer(password, blocks.iter().find(|block| block.host == node.name))?;
         }
         room.write("ssh_config", &config.join("\n"))?;
+        let config = room.path("ssh_config").display().to_string();
+        let asking = if login.is_some() { ASKING } else { "" };
+        // One connection for all tasks; it is closed at the end.
+        let args = format!("-F {} -o ControlMaster=auto -o ControlPersist=60s{asking}", quote(&config));
+        Ok(variables([
+            ("ansible_connection", "ssh".into()),
+            ("ansible_host", node.name.as_str().into()),
+            ("ansible_ssh_args", args.into()),
+        ]))
+    }
+
+    /// Writes all else that Ansible reads besides the files of the service.
+    fn furnish(
+        &self,
+        room: &Room,
+        node: &Node,
+        other: Option<&Become>,
+        ansible: &Ansible,
+        way: Map<String, Value>,
+    ) -> Result<()> {
         let vars = self.inventory.playbook_vars(&node.name)?;
-        let inventory = inventory(node, vars, other.as_ref(), room, login.is_some());
+        let inventory = inventory(node, vars, way, other);
         room.write("inventory.json", &inventory.to_string())?;
         room.write("vars.json", &Value::Object(ansible.vars.clone()).to_string())?;
-        room.write("callback/hostler_tasks.py", TASKS)?;
+        room.write("plugins/hostler_tasks.py", TASKS)?;
+        room.write("plugins/hostler_container.py", CONTAINER)?;
         if let Some(role) = &ansible.role {
             room.write("role.json", &json!([{"hosts": "all", "roles": [role]}]).to_string())?;
         }
@@ -122,28 +136,35 @@ const ASKING: &str = " -o BatchMode=no -o NumberOfPasswordPrompts=1 -o PasswordA
                       -o KbdInteractiveAuthentication=yes \
                       -o PreferredAuthentications=publickey,keyboard-interactive,password";
 
+fn variables<const N: usize>(all: [(&str, Value); N]) -> Map<String, Value> {
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// How Ansible reaches a container: by the call that we make ourselves. Few images have sudo, and root needs none to
+/// become somebody else.
+async fn in_container(node: &Node) -> Result<Map<String, Value>> {
+    let call = Container::open(node).await?.exec(&["--interactive"]);
+    let call = call.as_std();
+    let words = std::iter::once(call.get_program()).chain(call.get_args());
+    let words: Vec<Value> = words.map(|word| word.to_string_lossy().into()).collect();
+    Ok(variables([
+        ("ansible_connection", "hostler_container".into()),
+        ("ansible_become_method", "su".into()),
+        ("hostler_container_call", words.into()),
+    ]))
+}
+
 /// An inventory of one node, with its metadata, these variables and its groups.
 fn inventory(
     node: &Node,
     more: Map<String, Value>,
+    way: Map<String, Value>,
     other: Option<&Become>,
-    room: &Room,
-    asks: bool,
 ) -> Value {
     let mut vars: Map<String, Value> = node.own_metadata().map(|(k, v)| (k.clone(), v.clone())).collect();
     vars.extend(more);
+    vars.extend(way);
     let mut say = |name: &str, value: Value| drop(vars.insert(name.to_owned(), value));
-    if node.flag("local_node") {
-        say("ansible_connection", "local".into());
-    } else {
-        let config = room.path("ssh_config").display().to_string();
-        say("ansible_connection", "ssh".into());
-        say("ansible_host", node.name.as_str().into());
-        // One connection for all tasks; it is closed at the end.
-        let asking = if asks { ASKING } else { "" };
-        let args = format!("-F {} -o ControlMaster=auto -o ControlPersist=60s{asking}", quote(&config));
-        say("ansible_ssh_args", args.into());
-    }
     if let Some(other) = other {
         say("ansible_become", true.into());
         say("ansible_become_user", other.user.as_str().into());
@@ -166,7 +187,7 @@ impl Room {
     fn new() -> Result<Self> {
         let room = tempfile::Builder::new().prefix("hostler-").tempdir();
         let room = Room(room.map_err(|e| Error::io("make a directory for Ansible", &e))?);
-        for name in ["callback", "cp"] {
+        for name in ["plugins", "cp"] {
             let path = room.path(name);
             fs::create_dir(&path).map_err(|e| Error::io(format_args!("make {}", path.display()), &e))?;
         }
@@ -234,7 +255,8 @@ impl Room {
         [
             ("ANSIBLE_HOST_KEY_CHECKING", "True".to_owned()),
             ("ANSIBLE_SSH_CONTROL_PATH_DIR", at("cp")),
-            ("ANSIBLE_CALLBACK_PLUGINS", at("callback")),
+            ("ANSIBLE_CALLBACK_PLUGINS", at("plugins")),
+            ("ANSIBLE_CONNECTION_PLUGINS", at("plugins")),
             ("ANSIBLE_STDOUT_CALLBACK", "default".to_owned()),
             ("ANSIBLE_NOCOLOR", "True".to_owned()),
             ("ANSIBLE_RETRY_FILES_ENABLED", "False".to_owned()),

@@ -104,13 +104,7 @@ impl Test {
         let asker = Asker { connectors: asked, limits, redactor: Redactor::default() };
         inventory.add_source(Arc::new(Facts::asking(facts::store(&dir).ok(), asker)));
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
-        let playbooks = playbooks::Runner {
-            app,
-            ssh,
-            identity: &identity,
-            inventory: &inventory,
-            password: password.as_ref(),
-        };
+        let playbooks = playbooks::Runner { app, ssh, inventory: &inventory, password: password.as_ref() };
         let runner = Runner {
             dir: &dir,
             file: &file,

@@ -89,13 +89,15 @@ pub struct Played {
 
 /// Who runs Ansible against a node.
 pub trait Playbooks: Send + Sync {
-    /// Runs a playbook or role to its end; with `check`, only says what it would change.
+    /// Runs a playbook or role to its end, as another user where there is one; with `check`, only says what it would
+    /// change.
     ///
     /// # Errors
     /// [`base::Code::Unavailable`] where there is no Ansible. A playbook that fails is none.
     fn play<'a>(
         &'a self,
         node: &'a Node,
+        other: Option<&'a Become>,
         ansible: &'a crate::service::Ansible,
         check: bool,
         sink: &'a mut dyn Sink,
@@ -116,7 +118,7 @@ impl Operator<'_> {
             Action::Local(script) => local(script, check, sink).await,
             Action::Upload(upload) => send(upload, way, sink).await,
             Action::Ansible(ansible) => match self.ansible {
-                Some(playbooks) => return playbooks.play(node, ansible, check, sink).await,
+                Some(playbooks) => return playbooks.play(node, way.other, ansible, check, sink).await,
                 None => Err(Error::unavailable("playbooks of Ansible cannot be run here")),
             },
             Action::Ruby(service) => match self.ruby {

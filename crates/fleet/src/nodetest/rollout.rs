@@ -5,7 +5,6 @@ use crate::{
     deploy::{self, Fleet, Mode, Operator, Prepared, Report, Request, TaskStatus, Voice},
     engine::Failure,
     plan::{Prediction, StepDocument},
-    service::Action,
     session::Chunk,
 };
 use base::{Error, Result};
@@ -51,12 +50,6 @@ impl<'a> Rollout<'a> {
         all
     }
 
-    /// Whether a service of the node is a playbook or a role.
-    pub fn uses_ansible(&self, node: &str) -> bool {
-        let steps = self.prepared(node).into_iter().flat_map(|p| &p.work.services).flat_map(|s| &s.steps);
-        steps.into_iter().any(|step| matches!(step.action, Action::Ansible(_)))
-    }
-
     /// Where the node keeps its logs and its state, if not at the usual places.
     pub fn places(&self, node: &str) -> Vec<String> {
         let prepared = self.prepared(node).into_iter();
@@ -73,8 +66,8 @@ impl<'a> Rollout<'a> {
     /// Why it did not go well.
     pub async fn run(&self, mode: Mode<'_>, node: &Node, way: &Way) -> Result<Report, Failure> {
         let prepared = match self.work.get(&node.name) {
+            Some(Ok(Prepared { unknown: Some(e), .. }) | Err(e)) => return Err(Failure::midway(e.clone())),
             Some(Ok(prepared)) => prepared,
-            Some(Err(e)) => return Err(Failure::midway(e.clone())),
             None => return Err(Failure::midway(Error::internal("this node was not prepared"))),
         };
         let request = Request {
