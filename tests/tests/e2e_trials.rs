@@ -207,7 +207,7 @@ const PLAYED: &str = r#"- hosts: all
 "#;
 const RESTLESS: &str = "- hosts: all\n  tasks: [{name: again, command: 'true'}]\n";
 
-const RUBY: &str = r#"
+const RUBY: &str = r##"
 def check(_)
   [{ remote_bash: 'cat /etc/in_ruby || true' }]
 end
@@ -218,7 +218,7 @@ def deploy(node)
     { remote_bash: { commands: ['test "$(id -u)" = 0', 'cp /etc/here /etc/in_ruby'] } }
   ]
 end
-"#;
+"##;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_playbooks_and_services_in_ruby_are_tried_on_containers_too() {
@@ -238,8 +238,15 @@ async fn e2e_playbooks_and_services_in_ruby_are_tried_on_containers_too() {
     let inventory = fleet.file("inventory.yaml").unwrap();
     let inventory = inventory.replace("become: true", "become: true, node_kind: a container");
     write(&fleet, "inventory.yaml", &format!("{inventory}in_ruby: {{services: [conf]}}\n"));
-    // Python, as this host has it, is what most modules need.
-    let usr = ["/usr", "/lib", "/lib64"].map(|dir| format!("--volume={dir}:{dir}:ro")).join(", ");
+    // Without bash, it is sh that runs what is meant for bash.
+    let found = test(&fleet, 0, &["--node", "in_ruby", "--test", "idempotence"]).await;
+    assert_eq!(found, ["in_ruby idempotence passed: "]);
+    // Python and su, as this host has them, are what modules need, and who becomes another user.
+    let python = fs::canonicalize("/usr/bin/python3").unwrap();
+    let shown = ["/usr/lib", "/lib", "/lib64", "/usr/bin/su", "/etc/pam.d", "/etc/security", "/etc/shadow"]
+        .map(|dir| format!("{dir}:{dir}"));
+    let shown = [&shown[..], &[format!("{}:/usr/bin/python3", python.display())]].concat();
+    let usr = shown.iter().map(|volume| format!("--volume={volume}:ro")).collect::<Vec<_>>().join(", ");
     let file = fleet.file("hostler.yaml").unwrap();
     write(&fleet, "hostler.yaml", &file.replace("network=none]", &format!("network=none, {usr}]")));
 

@@ -39,6 +39,9 @@ pub struct Command {
 }
 
 impl Command {
+    /// The interpreter of scripts that people write for bash without saying so: it, where there is one, else sh.
+    pub const USUAL: &str = "$(command -v bash || echo sh)";
+
     /// Text for `sh`, with nothing else.
     pub fn sh(script: impl Into<String>) -> Self {
         Command { script: script.into(), ..Command::default() }

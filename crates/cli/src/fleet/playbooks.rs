@@ -122,8 +122,8 @@ impl Runner<'_> {
         let inventory = inventory(node, vars, way, other);
         room.write("inventory.json", &inventory.to_string())?;
         room.write("vars.json", &Value::Object(ansible.vars.clone()).to_string())?;
-        room.write("plugins/hostler_tasks.py", TASKS)?;
-        room.write("plugins/hostler_container.py", CONTAINER)?;
+        room.write("callback/hostler_tasks.py", TASKS)?;
+        room.write("connection/hostler_container.py", CONTAINER)?;
         if let Some(role) = &ansible.role {
             room.write("role.json", &json!([{"hosts": "all", "roles": [role]}]).to_string())?;
         }
@@ -187,7 +187,7 @@ impl Room {
     fn new() -> Result<Self> {
         let room = tempfile::Builder::new().prefix("hostler-").tempdir();
         let room = Room(room.map_err(|e| Error::io("make a directory for Ansible", &e))?);
-        for name in ["plugins", "cp"] {
+        for name in ["callback", "connection", "cp"] {
             let path = room.path(name);
             fs::create_dir(&path).map_err(|e| Error::io(format_args!("make {}", path.display()), &e))?;
         }
@@ -255,8 +255,8 @@ impl Room {
         [
             ("ANSIBLE_HOST_KEY_CHECKING", "True".to_owned()),
             ("ANSIBLE_SSH_CONTROL_PATH_DIR", at("cp")),
-            ("ANSIBLE_CALLBACK_PLUGINS", at("plugins")),
-            ("ANSIBLE_CONNECTION_PLUGINS", at("plugins")),
+            ("ANSIBLE_CALLBACK_PLUGINS", at("callback")),
+            ("ANSIBLE_CONNECTION_PLUGINS", at("connection")),
             ("ANSIBLE_STDOUT_CALLBACK", "default".to_owned()),
             ("ANSIBLE_NOCOLOR", "True".to_owned()),
             ("ANSIBLE_RETRY_FILES_ENABLED", "False".to_owned()),

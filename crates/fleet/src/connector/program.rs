@@ -104,7 +104,10 @@ fn text(command: &Command, more: bool) -> Result<String> {
 /// Runs the script that is in the variable.
 fn step(interpreter: Option<&str>) -> Result<String> {
     let Some(interpreter) = interpreter else { return Ok(r#"eval "$_hostler""#.to_owned()) };
-    let words = interpreter.split_whitespace().map(literal).collect::<Result<Vec<_>>>()?.join(" ");
+    let words = match interpreter {
+        Command::USUAL => format!("\"{interpreter}\""),
+        _ => interpreter.split_whitespace().map(literal).collect::<Result<Vec<_>>>()?.join(" "),
+    };
     if words.is_empty() {
         return Err(Error::invalid("interpreter", "the name of the interpreter is empty"));
     }

@@ -220,7 +220,7 @@ impl<'a> Visit<'a, '_, '_> {
         self.voice.step(Progress::ended(Some(planned.service), &planned.step.name, well)).await;
         match ended {
             Some(Ok(Ended::Code(0))) => Ok(()),
-            Some(Ok(Ended::Code(code))) => Err(failed(planned, code, &turn)),
+            Some(Ok(Ended::Code(code))) => Err(self.with_task(failed(planned, code, &turn), planned)),
             Some(Ok(Ended::Timeout)) => Err(failed(planned, LATE, &turn)),
             Some(Ok(Ended::Signal(name))) => {
                 let error = Error::internal(format!(
@@ -232,6 +232,15 @@ impl<'a> Visit<'a, '_, '_> {
             Some(Err(e)) => Err(Failure::midway(e)),
             None => Err(Failure::midway(Error::internal("a step of ours ended early"))),
         }
+    }
+
+    /// The failure of a playbook, with what its failed task says.
+    fn with_task(&self, failure: Failure, planned: &Planned<'_>) -> Failure {
+        let playbook = self.report.playbooks.last().filter(|p| p.step == planned.step.name);
+        let is_failed = |task: &&Task| matches!(task.status, TaskStatus::Failed | TaskStatus::Unreachable);
+        let Some(task) = playbook.and_then(|p| p.tasks.iter().find(is_failed)) else { return failure };
+        let why = format!("task '{}': {}", task.name, task.message.as_deref().unwrap_or("failed"));
+        Failure { error: failure.error.because(why), ..failure }
     }
 
     async fn say(&mut self, planned: &Planned<'_>, stream: Stream, bytes: &[u8], turn: &mut Turn) {

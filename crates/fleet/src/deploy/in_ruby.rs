@@ -49,7 +49,7 @@ async fn one(
 ) -> Result<Ended> {
     match action {
         Action::RemoteBash(script) => {
-            let interpreter = Some("/bin/bash".to_owned());
+            let interpreter = Some(Command::USUAL.to_owned());
             way.run(Command { script, interpreter, ..Command::default() }, sink).await
         }
         Action::Bash(script) => {
