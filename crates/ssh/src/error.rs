@@ -42,6 +42,9 @@ pub(crate) fn protocol(what: &str, error: &russh::Error) -> Error {
     let unavailable = Error::new(Code::Unavailable, what);
     match error {
         E::IO(e) if e.kind() == std::io::ErrorKind::TimedOut => Error::new(Code::Timeout, what).because(e),
+        E::IO(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            unavailable.because(e).hint("correct it in the SSH configuration, or install what it names")
+        }
         E::IO(e) => unavailable.because(e).hint("connect again"),
         E::KeepaliveTimeout | E::ConnectionTimeout | E::InactivityTimeout | E::Elapsed(_) => {
             Error::new(Code::Timeout, what).because("the server no longer answers")

@@ -10,7 +10,11 @@ use crate::{
 };
 use base::{Code, Error, Result};
 use russh::keys::PublicKey;
-use std::{net::IpAddr, path::Path, sync::Arc};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Signatures of authorities that count, where no configuration says (ssh_config(5), `CASignatureAlgorithms`).
 const AUTHORITY_ALGORITHMS: [&str; 8] = [
@@ -71,7 +75,9 @@ impl Core {
     /// Keeps what was new about a key that was taken.
     pub(super) async fn keep_new_names(&self, host: &HostConfig, state: &State) -> Result<()> {
         let (Some(names), Some(key)) = (state.new_names.get(), state.host_key.get()) else { return Ok(()) };
-        let Some(path) = host.user_known_hosts.first().filter(|_| !names.is_empty()) else { return Ok(()) };
+        // Whoever names /dev/null wants none to be kept.
+        let kept = |path: &&PathBuf| !names.is_empty() && path.as_path() != Path::new("/dev/null");
+        let Some(path) = host.user_known_hosts.first().filter(kept) else { return Ok(()) };
         let (path, names, key, hash) = (path.clone(), names.clone(), key.clone(), host.hash_known_hosts);
         let fingerprint = crate::public_fingerprint(&key)?;
         let adding = move || names.iter().try_for_each(|name| known_hosts::add(&path, name, &key, hash));

@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     process::Stdio,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -77,7 +77,9 @@ impl Place {
 struct CommandStream {
     stdin: ChildStdin,
     stdout: ChildStdout,
-    _child: Child,
+    child: Child,
+    /// Whether nothing came from it yet.
+    silent: bool,
 }
 
 impl CommandStream {
@@ -87,8 +89,20 @@ impl CommandStream {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().map_err(|e| rt::process::cannot_start("/bin/sh", &e))?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(stdin), Some(stdout)) => Ok(CommandStream { stdin, stdout, _child: child }),
+            (Some(stdin), Some(stdout)) => Ok(CommandStream { stdin, stdout, child, silent: true }),
             _ => Err(Error::internal("a command has no standard input or output")),
+        }
+    }
+
+    /// Waits for its end, and says whether the shell could run it at all (IEEE 1003.1, 2.8.2).
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ended = ready!(std::pin::pin!(self.child.wait()).poll(cx))?;
+        match ended.code() {
+            Some(code @ (126 | 127)) => {
+                let words = format!("its ProxyCommand cannot be run: it ended with {code}");
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::NotFound, words)))
+            }
+            _ => Poll::Ready(Ok(())),
         }
     }
 }
@@ -99,13 +113,23 @@ impl AsyncRead for CommandStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdout).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stdout).poll_read(cx, buf))?;
+        if self.silent && buf.filled().len() == before {
+            return self.poll_end(cx);
+        }
+        self.silent = false;
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for CommandStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stdin).poll_write(cx, data)
+        let written = ready!(Pin::new(&mut self.stdin).poll_write(cx, data));
+        if written.is_err() && self.silent {
+            ready!(self.poll_end(cx))?;
+        }
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -117,6 +117,17 @@ async fn a_command_that_ends_is_a_host_that_cannot_be_reached() {
 }
 
 #[tokio::test]
+async fn a_command_that_cannot_be_run_is_not_tried_again() {
+    let (_server, home) = known_server(&[]).await;
+    let count = home.path("count");
+    let line = format!("echo x >>{}; no-such-program %h", count.display());
+    home.write("config", &format!("{} ProxyCommand sh -c '{line}'\n", home.read("config")));
+    let e = home.strict().connect(&target("web1")).await.unwrap_err();
+    assert!(e.code == Code::Unavailable && e.to_string().contains("its ProxyCommand cannot be run"), "{e}");
+    assert_eq!(std::fs::read_to_string(count).unwrap(), "x\n");
+}
+
+#[tokio::test]
 async fn hosts_that_cannot_be_reached_are_told_apart() {
     let home = Home::new();
     home.write("config", "");
