@@ -25,6 +25,7 @@ impl Git<'_> {
         let prefix = self.ask(&["rev-parse", "--show-prefix"]).await.map_err(|e| {
             Error::new(Code::Invalid, format!("{} is not in a git repository", self.0.display()))
                 .because(e.cause.unwrap_or(e.message))
+                .hint("choose nodes by another selector, or put the platform into one: git init")
         })?;
         Ok(prefix.trim_end_matches('\n').to_owned())
     }

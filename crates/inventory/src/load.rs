@@ -77,7 +77,7 @@ fn describe(
     let path = path.map_err(|e| e.at(place.as_str()))?;
     if path.is_none() && kind.needs_path() {
         let message = format!("a platform of type {} needs a path", kind.as_str());
-        return Err(Error::invalid(place, message));
+        return Err(Error::invalid(place, message).hint("say where its nodes are: path: NAME"));
     }
     let last = || path.as_ref()?.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = entry.name.as_ref().map(|n| n.value.clone()).or_else(last);

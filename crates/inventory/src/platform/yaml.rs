@@ -39,7 +39,10 @@ pub const FILES: [&str; 3] = [NODES, groups::FILE, DEFAULTS];
 /// Reads the directory.
 pub fn read(dir: &Path) -> Result<Found> {
     if !dir.is_dir() {
-        return Err(Error::not_found(format!("there is no directory {}", dir.display())));
+        let message = format!("there is no directory {}", dir.display());
+        return Err(
+            Error::not_found(message).hint("correct the path, or make it, with an inventory.yaml in it")
+        );
     }
     read_files(&OnDisk(dir))
 }

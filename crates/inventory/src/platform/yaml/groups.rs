@@ -120,7 +120,12 @@ impl Groups {
             let inner = self.closure(&group.children);
             if inner.contains(name.as_str()) {
                 let message = format!("the group '{name}' is within itself");
-                return Err(Error::invalid(self.path.display().to_string(), message));
+                let circle: Vec<&str> = inner.iter().copied().filter(|other| other != name).collect();
+                let hint = match circle.as_slice() {
+                    [] => "a group need not name itself".to_owned(),
+                    others => format!("take it out of the groups that are in it: {}", others.join(", ")),
+                };
+                return Err(Error::invalid(self.path.display().to_string(), message).hint(hint));
             }
             within.insert(name.as_str(), inner);
         }
