@@ -152,6 +152,26 @@ async fn e2e_new_host_keys_are_said_and_pinned_ones_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e2e_an_address_that_is_not_that_of_the_name_needs_a_master() {
+    let fleet = Fleet::start(1).await;
+    fleet.write_inventory(&[("web1", "hostname: 127.0.0.2")]);
+    for verb in [&NAME[..], &["check", "--all"]] {
+        let told = fleet.run(verb).await.fails(6);
+        assert!(told.contains("two sources disagree about host_ip of web1"), "{told}");
+        assert!(
+            told.contains("inventory.yaml:3:1") && told.contains("metadata_masters: {host_ip: inventory}"),
+            "{told}"
+        );
+    }
+    configure(&fleet, "metadata_masters: {host_ip: inventory}");
+    assert_eq!(fleet.run(&NAME).await.ok(), "web1\n");
+    // A name that nobody knows contradicts nothing.
+    configure(&fleet, "");
+    fleet.write_inventory(&[("web1", "hostname: web1.invalid")]);
+    assert_eq!(fleet.run(&NAME).await.ok(), "web1\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn e2e_wrong_ways_are_told_with_their_place() {
     let fleet = Fleet::start(1).await;
     for (line, words) in [

@@ -18,12 +18,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
+    time::Duration,
 };
 
 /// The name under which the inventory itself can be a master.
 pub const INVENTORY: &str = "inventory";
 /// The name under which the section `assign` can be a master.
 pub const ASSIGN: &str = "assign";
+
+/// How long a run waits to hear that its inventory is wrong.
+const COMPARING: Duration = Duration::from_secs(3);
 
 /// What a source knows of some nodes, by name: the values that may be, the best first. A node of which it knows nothing
 /// is left out.
@@ -152,6 +156,15 @@ impl Inventory {
             node.metadata.insert(property.to_owned(), value);
         }
         Ok(())
+    }
+
+    /// Asks other sources about a property of those nodes that have it, for whoever needs no more than that: one that says
+    /// something else is an error. Sources that do not answer at once have no say.
+    pub async fn compare(&mut self, nodes: &[Node], property: &str) -> Result<()> {
+        let known = nodes.iter().filter(|node| node.metadata.contains_key(property));
+        let names: Vec<&str> = known.map(|node| node.name.as_str()).collect();
+        let asking = self.fetch(property, names);
+        rt::clock::timeout(COMPARING, property, asking).await.unwrap_or(Ok(()))
     }
 
     /// Fetches properties of these nodes, and takes all that is known of them now.

@@ -122,7 +122,7 @@ impl DeploymentArgs {
     async fn chosen(&self, app: &App, selection: &SelectionArgs) -> Result<Chosen> {
         let dir = self.dir.path()?;
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
-        let nodes = selection.choose(app, &mut inventory).await?;
+        let nodes = selection.choose_to_reach(app, &mut inventory).await?;
         let secrets = self.secrets.lazy(&self.dir)?.get().await?.clone();
         let identity = self.other.identity(app, Some(&secrets))?;
         let login = self.connect.login(app)?;

@@ -50,6 +50,13 @@ impl SelectionArgs {
         choose(&self.selection(), app, inventory).await
     }
 
+    /// The nodes, to be reached: where their addresses are not those of their names, that is an error now.
+    pub async fn choose_to_reach(&self, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
+        let nodes = self.choose(app, inventory).await?;
+        inventory.compare(&nodes, "host_ip").await?;
+        Ok(nodes)
+    }
+
     /// The nodes, by name. No selector at all means every node, be there none.
     pub async fn choose_or_all(&self, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
         let mut selection = self.selection();

@@ -144,7 +144,7 @@ impl Run {
 
     async fn shells(&self, app: &App) -> Result {
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
-        let nodes = self.selection.choose(app, &mut inventory).await?;
+        let nodes = self.selection.choose_to_reach(app, &mut inventory).await?;
         let identity = self.other.identity(app, None)?;
         let ssh = self.connect.way(app, &self.dir, self.connect.login(app)?)?;
         Shells { app, ssh, identity }.open(&nodes).await
@@ -201,7 +201,7 @@ impl Run {
     /// Those that are chosen; with `--rerun-failed` only those of the last run that were not well.
     async fn nodes(&self, app: &App, inventory: &mut Inventory) -> Result<Vec<Node>> {
         if !self.rerun_failed {
-            return self.selection.choose(app, inventory).await;
+            return self.selection.choose_to_reach(app, inventory).await;
         }
         let last = Last::read(&self.state_file()?)?.ok_or_else(|| {
             Error::not_found("nothing is known of a run in this directory").at("--rerun-failed")
@@ -221,7 +221,7 @@ impl Run {
         } else {
             selection.limit.extend(again);
         }
-        selection.choose(app, inventory).await
+        selection.choose_to_reach(app, inventory).await
     }
 
     /// Where it is remembered which nodes of this fleet were not well.
