@@ -157,6 +157,7 @@ rehearsed() {
         NF == 1 { name = $1; next } # a long name has a line of its own
         {
           if (name == "") { name = $1; version = $3 } else version = $2
+          sub(/^0:/, "", version) # dnf 5 names an epoch that is none
           printf(does == "Inst" ? "would %s Inst %s (%s\n" : "would %s Remv %s [%s]\n", key, name, version)
           name = ""
         }' ;;

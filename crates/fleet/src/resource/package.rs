@@ -142,16 +142,11 @@ fn list(names: &[&String]) -> String {
     names.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// What a tool says last is why it failed.
+/// What a tool calls an error, else what it says last, is why it failed. dnf 5 ends with advice.
 fn last_words(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    lines
-        .iter()
-        .rev()
-        .find(|l| l.starts_with("E:") || l.starts_with("Error:"))
-        .or(lines.last())
-        .map_or("", |l| l)
-        .to_owned()
+    let is_error = |line: &&&str| ["E:", "Error:", "No match for"].iter().any(|mark| line.starts_with(mark));
+    lines.iter().rev().find(is_error).or(lines.last()).map_or("", |l| l).to_owned()
 }
 
 #[cfg(test)]
@@ -178,8 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_what_apt_calls_an_error() {
+    fn the_reason_is_what_a_manager_calls_an_error() {
         let said = "Reading package lists...\nE: Unable to locate package nosuch\n\n";
         assert_eq!(last_words(said), "E: Unable to locate package nosuch");
+        let said = "Failed to resolve the transaction:\nNo match for argument: nosuch\nYou can try to add to command line:\n  --skip-unavailable to skip unavailable packages\n";
+        assert_eq!(last_words(said), "No match for argument: nosuch");
     }
 }
