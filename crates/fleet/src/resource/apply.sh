@@ -2,8 +2,12 @@
 
 # attributes PATH MODE OWNER GROUP: `-` is kept. The owner first: a change of it clears setuid bits.
 attributes() {
-  [ "$3" = - ] || chown -h -- "$3" "$1" || return
-  [ "$4" = - ] || chgrp -h -- "$4" "$1" || return
+  case $3:$4 in
+    -:-) ;;
+    -:*) chgrp -h -- "$4" "$1" ;;
+    *:-) chown -h -- "$3" "$1" ;;
+    *) chown -h -- "$3:$4" "$1" ;;
+  esac || return
   [ "$2" = - ] || chmod -- "$2" "$1"
 }
 

@@ -41,7 +41,9 @@ paths() {
 # content PATH MOST: a file, unless it has more bytes.
 content() {
   if [ -f "$1" ] && [ ! -L "$1" ] && [ -r "$1" ] && [ "$(wc -c <"$1")" -le "$2" ]; then
-    printf 'content %s %s\n' "$(encoded <"$1")" "$1"
+    printf 'content '
+    encoded <"$1"
+    printf ' %s\n' "$1"
   fi
 }
 
