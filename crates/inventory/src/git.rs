@@ -22,10 +22,13 @@ impl Git<'_> {
 
     /// The directory's path in its repository: empty at the top, else with `/` at its end.
     pub async fn prefix(&self) -> Result<String> {
-        let prefix = self.ask(&["rev-parse", "--show-prefix"]).await.map_err(|e| {
-            Error::new(Code::Invalid, format!("{} is not in a git repository", self.0.display()))
-                .because(e.cause.unwrap_or(e.message))
-                .hint("choose nodes by another selector, or put the platform into one: git init")
+        let prefix = self.ask(&["rev-parse", "--show-prefix"]).await.map_err(|e| match e.code {
+            Code::Internal => {
+                Error::new(Code::Invalid, format!("{} is not in a git repository", self.0.display()))
+                    .because(e.cause.unwrap_or(e.message))
+                    .hint("choose nodes by another selector, or put the platform into one: git init")
+            }
+            _ => e, // git could not be asked
         })?;
         Ok(prefix.trim_end_matches('\n').to_owned())
     }

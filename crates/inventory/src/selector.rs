@@ -102,6 +102,10 @@ fn no_node(name: &str, inventory: &Inventory) -> Error {
     if inventory.groups.contains_key(name) {
         return error.hint(format!("there is a list of this name: --nodes-list {name}"));
     }
+    if name.contains(':') {
+        return error
+            .hint("beside names there are /REGEXP/, service:S, list:L, platform:P, git:P and pattern:P");
+    }
     error
 }
 

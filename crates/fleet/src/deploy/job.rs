@@ -91,7 +91,7 @@ impl Job for Deployment<'_> {
             None => going.await,
         };
         // One that could not be reached may be tried again: those after it wait for that.
-        let again = result.as_ref().is_err_and(|f| f.untouched && f.status == Status::Unreachable);
+        let again = result.as_ref().is_err_and(|f| f.may_pass() && f.status == Status::Unreachable);
         if let Some(end) = self.ends.get(&node.name) {
             end.send_replace(Some(result.is_ok()).filter(|_| !again));
         }

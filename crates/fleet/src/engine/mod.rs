@@ -123,7 +123,7 @@ impl<J: Job> Run<'_, J> {
             let out = Out { observer, index, node, streams: &streams, redactor };
             let result = self.job.run(node, out).await.map_err(|f| f.redacted(self.engine.redactor));
             match &result {
-                Err(failure) if failure.untouched && attempts <= self.engine.limits.retry => {
+                Err(failure) if failure.may_pass() && attempts <= self.engine.limits.retry => {
                     let pause = pauses.delay();
                     self.tell(index, Event::Again(&failure.error, pause)).await;
                     if self.pause(pause).await {

@@ -97,6 +97,13 @@ impl Failure {
         Failure { status: Status::Unreachable, code: None, error, untouched: true }
     }
 
+    /// Whether another attempt may end otherwise, and does no harm: a login that was refused stays so, as do a host key that
+    /// is not believed and metadata that cannot be.
+    pub fn may_pass(&self) -> bool {
+        let stays = matches!(self.error.code, Code::Invalid | Code::Unauthenticated | Code::Forbidden);
+        self.untouched && !stays
+    }
+
     /// Something was begun on the node and ended with an error: a lost node is unreachable, all else failed.
     pub fn midway(error: Error) -> Self {
         let status = match error.code {

@@ -149,14 +149,21 @@ async fn only_nodes_that_were_never_reached_are_tried_again() {
         .failing(0, unreachable(), 2)
         .failing(1, unreachable(), 9)
         .failing(2, failed(), 1)
-        .failing(3, lost, 1);
+        .failing(3, lost, 1)
+        .failing(4, Failure::unreachable(Error::new(Code::Unauthenticated, "refused")), 1);
     let limits = Limits { retry: 2, ..Limits::default() };
     let diary = Diary::default();
-    let done = run(&nodes(4), &limits, &Interrupt::new(), &diary, &play).await;
+    let done = run(&nodes(5), &limits, &Interrupt::new(), &diary, &play).await;
     let told: Vec<_> = done.iter().map(|d| (d.outcome.status, d.outcome.attempts)).collect();
     assert_eq!(
         told,
-        [(Status::Ok, 3), (Status::Unreachable, 3), (Status::Failed, 1), (Status::Unreachable, 1)]
+        [
+            (Status::Ok, 3),
+            (Status::Unreachable, 3),
+            (Status::Failed, 1),
+            (Status::Unreachable, 1),
+            (Status::Unreachable, 1)
+        ]
     );
     let words = &diary.0.into_inner().unwrap()[&0];
     assert_eq!(words, &["queued", "started", "output", "again", "output", "again", "output", "ok"]);

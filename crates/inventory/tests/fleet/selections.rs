@@ -55,6 +55,11 @@ async fn what_is_not_known_is_refused_with_the_nearest_that_is() {
     for (selector, message, hint) in [
         ("wbe1", "there is no node 'wbe1'", "did you mean 'web1'?"),
         ("front", "there is no node 'front'", "there is a list of this name: --nodes-list front"),
+        (
+            "servce:web",
+            "there is no node 'servce:web'",
+            "beside names there are /REGEXP/, service:S, list:L, platform:P, git:P and pattern:P",
+        ),
         ("service:web-helo", "no node has the service 'web-helo'", "did you mean 'web-hello'?"),
         ("list:fornt", "there is no list or group 'fornt'", "did you mean 'front'?"),
         ("platform:x", "there is no platform 'x'", "known are lab"),
