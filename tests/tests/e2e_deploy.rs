@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // part of a test
 
-use e2e::{Fleet, Process, Ran, Snapshot, alive, eventually};
-use std::{fs, os::unix::fs::MetadataExt, time::Duration};
+use e2e::{Fleet, Process, Ran, Snapshot, Terminal, alive, eventually};
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    time::Duration,
+};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -309,4 +313,111 @@ async fn e2e_drift_and_what_has_to_be_deployed_are_told_as_data() {
     fs::write(&file, text).unwrap();
     let at = async |time| due(&["--ignore-deployed-info", "--deployment-time", time]).await.len();
     assert_eq!((at("2026-11-20T04:05:00Z").await, at("2026-11-20T05:00:00Z").await), (2, 1));
+}
+
+/// Services that are wrong, how a check ends then, and what it says.
+const MISTAKES: [(&str, i32, &str); 12] = [
+    ("steps: [{file: {path: ~/x}, when: nope}]", 2, "service.yaml:1:35: 'nope' is undefined"),
+    ("steps: [{file: {path: ~/x}, when: host_ip.nope}]", 2, "'host_ip.nope' is undefined"),
+    ("steps: [{file: {path: '~/{{ item }}'}, for_each: nope}]", 2, "'nope' is undefined"),
+    ("steps: [{file: {path: ~/x, content: '{{ nope | tojson }}'}}]", 2, "undefined"),
+    ("steps: [{file: {path: ~/x, content: '{{ [1, {\"a\": nope}] }}'}}]", 2, "undefined"),
+    ("needs: {services: [bd]}\nsteps: []", 5, "web needs the service 'bd'"),
+    ("needs: {nodes_with: [bd]}\nsteps: []", 5, "web needs the service 'bd'"),
+    ("steps: [{remote_bash: 'false', retry: {stderr: ['(']}}]", 2, "'(' is not a regular expression"),
+    ("steps: [{line_in_file: {path: ~/name, line: x, matching: '('}}]", 2, "'(' is not a regular expression"),
+    ("steps: [{line_in_file: {path: ~/name, state: absent}}]", 2, "does not say which line"),
+    ("steps: [{link: {path: ~/x}}]", 2, "a link needs a target"),
+    ("steps: []\nhandlers: {a: {restart: x, notify: b}, b: {restart: y}}", 2, "a handler notifies no other"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_what_is_wrong_in_a_service_is_said_and_nothing_is_left_out() {
+    let fleet = fleet(1, WEB).await;
+    for (service, code, said) in MISTAKES {
+        write_service(&fleet, service);
+        let wrong = fleet.run(&["check", "--node", "web1"]).await.fails(code);
+        assert!(wrong.contains(said), "{service}: {wrong}");
+    }
+    // A pipe in the directory of a service is nothing to wait for, and no name becomes another on the way.
+    let dir = fleet.path().join("services/web/tree");
+    fs::create_dir(&dir).unwrap();
+    write_service(&fleet, "steps: [{copy: {src: tree, path: ~/copy}}]");
+    let mut mkfifo = rt::process::command("mkfifo");
+    mkfifo.arg(dir.join("pipe"));
+    rt::process::run(mkfifo, SOON).await.unwrap();
+    assert!(fleet.run(&["check", "--node", "web1"]).await.fails(2).contains("pipe is a special file"));
+    fs::remove_file(dir.join("pipe")).unwrap();
+    for name in [&b"caf\xe9"[..], b"two\nlines"] {
+        let path = dir.join(std::ffi::OsStr::from_bytes(name));
+        fs::write(&path, "").unwrap();
+        assert!(
+            fleet.run(&["check", "--node", "web1"]).await.fails(2).contains("which is no name for a copy")
+        );
+        fs::remove_file(&path).unwrap();
+    }
+    // Two steps that each undo what the other does.
+    write_service(
+        &fleet,
+        "steps:\n  - line_in_file: {path: ~/name, line: q=1, matching: '^q='}\n  \
+         - line_in_file: {path: ~/name, line: q=2, matching: '^q='}\n",
+    );
+    let undone = fleet.run(&["check", "--node", "web1"]).await.fails(1);
+    assert!(undone.contains("a step after it changes the same file back"), "{undone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_step_of_this_machine_is_tried_again_after_declared_errors_only() {
+    let service = "steps:\n  - bash: 'echo x >>tries; echo lost >&2; test $(wc -l <tries) -ge 3'\n    retry: {times: 5, stderr: [LOST]}\n";
+    let fleet = fleet(1, &service.replace("LOST", "los")).await;
+    let tries = fleet.path().join("services/web/tries");
+    fleet.run(&["deploy", "--node", "web1"]).await.ok();
+    assert_eq!(fs::read_to_string(&tries).unwrap(), "x\nx\nx\n");
+    fs::remove_file(&tries).unwrap();
+    write_service(&fleet, service);
+    fleet.run(&["deploy", "--node", "web1"]).await.fails(1);
+    assert_eq!(fs::read_to_string(&tries).unwrap(), "x\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_plan_that_shows_something_else_is_refused() {
+    let fleet = fleet(1, WEB).await;
+    fleet.run(&["check", "-r", "web", "-o", "plan.json"]).await.ok();
+    let file = fleet.path().join("plan.json");
+    let plan = fs::read_to_string(&file).unwrap();
+    fs::write(&file, plan.replace("> Hello World", "> Hello Nobody")).unwrap();
+    let refused = fleet.run(&["deploy", "--plan", "plan.json"]).await.fails(6);
+    assert!(refused.contains("something else than it says would be done on web1"), "{refused}");
+    fs::write(&file, plan).unwrap();
+    fleet.run(&["deploy", "--plan", "plan.json"]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_more_than_twenty_nodes_to_change_are_a_reason_to_ask() {
+    let fleet = fleet(0, "steps: [{file: {path: '{{ out }}/{{ node }}', content: x}}]\n").await;
+    let out = fleet.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let node = |i: u32| {
+        format!("n{i}: {{metadata: {{local_node: true, out: '{}'}}, services: [web]}}\n", out.display())
+    };
+    fs::write(fleet.path().join("inventory.yaml"), (0..21).map(node).collect::<String>()).unwrap();
+    let made = || fs::read_dir(&out).unwrap().count();
+    let dir = fleet.path().display().to_string();
+    let start = |more: &[&str]| {
+        let args = [&["deploy", "--all", "--forks", "1", "--fleet-dir", &dir], more].concat();
+        Terminal::start(&fleet.cli(), &args, (24, 80))
+    };
+    for (answer, code, count) in [("n\n", 6, 0), ("\n", 6, 0), ("y\n", 0, 21)] {
+        let mut terminal = start(&[]);
+        terminal.see("21 nodes will be changed. Deploy?").await;
+        terminal.type_in(answer);
+        assert_eq!((terminal.end().await, made()), (code, count), "{answer}");
+    }
+    // Nobody is asked where nothing changes, where fewer do, and where it was answered before.
+    assert_eq!(start(&[]).end().await, 0);
+    for (more, count) in [(&["--exclude", "n20"][..], 20), (&["--yes"], 21)] {
+        fs::remove_dir_all(&out).unwrap();
+        fs::create_dir(&out).unwrap();
+        assert_eq!((start(more).end().await, made()), (0, count), "{more:?}");
+    }
 }

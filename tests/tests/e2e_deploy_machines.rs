@@ -22,6 +22,8 @@ cd /srv/repo
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
 echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list.d/repo.list
 apt-get -q update >/dev/null
+touch /srv/tool
+chmod 4755 /srv/tool
 "#;
 
 const SERVICE: &str = r#"
@@ -31,6 +33,9 @@ steps:
   - directory: {path: /etc/greeter, owner: greeter, mode: "0750"}
   - file: {path: /etc/greeter/conf, content: "port 80\n", owner: greeter, mode: "0600"}
   - line_in_file: {path: /etc/hosts, line: "10.9.8.7 greeter"}
+  - file: {path: /srv/tool, owner: greeter}
+  - user: walker
+  - file: {path: /home/walker/.path, content: here, owner: walker, group: walker}
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,14 +50,14 @@ async fn e2e_a_check_of_a_whole_machine_changes_no_byte_and_is_what_a_deployment
     machines.inventory(&[("web1", &["greeter"])]).await;
     machines.write("services/greeter/service.yaml", SERVICE);
 
-    let told = machines.settle("web1", 5).await;
+    let told = machines.settle("web1", 8).await;
     assert_eq!(told[0], "Install package greeter-for-tests");
     assert_eq!(told[1], "> package greeter-for-tests 1.2-3");
     let seen = host
-        .run("dpkg-query -W -f '${Version} ' greeter-for-tests; id -u greeter; stat -c '%U %a' /etc/greeter/conf; tail -n 1 /etc/hosts; cat /opt/greeter/hello")
+        .run("dpkg-query -W -f '${Version} ' greeter-for-tests; id -u greeter; stat -c '%U %a' /etc/greeter/conf; tail -n 1 /etc/hosts; cat /opt/greeter/hello; stat -c '%U %a' /srv/tool /home/walker/.path")
         .await
         .unwrap();
-    assert_eq!(seen.stdout, "1.2-3 4711\ngreeter 600\n10.9.8.7 greeter\nhello\n");
+    assert_eq!(seen.stdout, "1.2-3 4711\ngreeter 600\n10.9.8.7 greeter\nhello\ngreeter 4755\nwalker 644\n");
     // Of two deployments, one had something to do.
     let logs: Vec<_> = fs::read_dir(host.root().join("var/log/deployments")).unwrap().flatten().collect();
     let log = fs::read_to_string(logs[0].path()).unwrap();

@@ -79,3 +79,49 @@ async fn e2e_copies_have_the_names_the_modes_and_the_bytes_of_what_is_copied() {
     assert_eq!(fs::read_to_string(copy.join("ünï")).unwrap(), "ünï");
     assert_eq!(fs::read_to_string(copy.join("mine")).unwrap(), "mine");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_modes_of_directories_are_exact_and_what_steps_before_bring_is_there() {
+    let fleet = fleet().await;
+    let home = fleet.nodes()[0].home();
+    let mode = |name: &str| fs::metadata(home.join(name)).unwrap().permissions().mode() & 0o7777;
+    service(
+        &fleet,
+        "steps: [{directory: {path: ~/shared, mode: '2770'}}, {directory: {path: ~/shared/in}}]\n",
+    );
+    settle(&fleet, 2).await;
+    assert_eq!((mode("shared"), mode("shared/in")), (0o2770, 0o2755));
+    service(
+        &fleet,
+        "steps: [{directory: {path: ~/shared, mode: '0700'}}, {directory: {path: ~/shared/in, mode: '0750'}}]\n",
+    );
+    settle(&fleet, 2).await;
+    assert_eq!((mode("shared"), mode("shared/in")), (0o700, 0o750));
+
+    // A file in what a clone will bring.
+    let git = "cd \"$1\" && git init -q -b main repo && cd repo && mkdir etc && touch etc/conf && git add . && \
+               git -c user.name=t -c user.email=t@example.org commit -q -m one";
+    let mut sh = rt::process::command("sh");
+    sh.args(["-c", git, "sh"]).arg(&home);
+    rt::process::run(sh, std::time::Duration::from_secs(30)).await.unwrap();
+    let clone = format!("git: {{repository: '{}', path: ~/app}}", home.join("repo").display());
+    service(
+        &fleet,
+        &format!(
+            "steps:\n  - {clone}\n  - file: {{path: ~/app/etc/local, content: x}}\n  - link: {{path: ~/gone, state: absent}}\n"
+        ),
+    );
+    settle(&fleet, 2).await;
+    assert_eq!(fs::read_to_string(home.join("app/etc/local")).unwrap(), "x");
+
+    // Who is not there owns nothing, which a check says already.
+    for (step, said) in [
+        ("file: {path: ~/x, owner: nobody-here}", "the node has no user 'nobody-here'"),
+        ("directory: {path: ~/shared, group: nobody-here}", "the node has no group 'nobody-here'"),
+        ("user: {name: somebody, groups: [nobody-here]}", "the node has no group 'nobody-here'"),
+    ] {
+        service(&fleet, &format!("steps: [{{{step}}}]\n"));
+        let wrong = fleet.run(&["check", "-r", "web"]).await.fails(1);
+        assert!(wrong.contains(said), "{step}: {wrong}");
+    }
+}

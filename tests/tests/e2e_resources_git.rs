@@ -117,7 +117,7 @@ async fn e2e_what_was_changed_in_a_working_tree_is_not_lost() {
     machines.settle("web1", 0).await; // it is at its commit
     commit(&machines, "forge", "main", "next").await;
     let said = machines.hostler(&["check", "--node", "web1"]).await.fails(1);
-    assert!(said.contains("1 files were changed in /srv/remote") && said.contains("`force: true`"), "{said}");
+    assert!(said.contains("1 file was changed in /srv/remote") && said.contains("`force: true`"), "{said}");
     machines.hostler(&["deploy", "--node", "web1"]).await.fails(1);
     assert_eq!(node.run("cat /srv/remote/page").await.unwrap().stdout, "mine\n");
 

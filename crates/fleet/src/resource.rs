@@ -149,7 +149,7 @@ fn parent_exists(world: &World, path: &str) -> Result<()> {
     match world.paths.get(&parent).map(|s| &s.kind) {
         Some(Kind::Directory | Kind::Link(_)) => Ok(()),
         Some(other) => Err(in_the_way(&parent, other.noun(), "directory")),
-        None if world.loose => Ok(()),
+        None if world.may_have(&parent) => Ok(()),
         None => Err(Error::not_found(format!("there is no directory {parent}"))
             .hint("add a directory step before this one")),
     }

@@ -114,8 +114,13 @@ impl Deploy {
         }
         let now = self.look(app, chosen, interrupt).await?;
         for (name, seen) in &now.nodes {
-            if plan.nodes.get(name).is_some_and(|then| then.observed != seen.observed) {
+            let Some(then) = plan.nodes.get(name) else { continue };
+            if then.observed != seen.observed {
                 return Err(moved(format!("{name} has changed")));
+            }
+            // It was edited, or made by a program that foretells otherwise.
+            if (&then.steps, &then.handlers) != (&seen.steps, &seen.handlers) {
+                return Err(moved(format!("something else than it says would be done on {name}")));
             }
         }
         Ok(())

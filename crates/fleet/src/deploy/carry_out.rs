@@ -170,12 +170,29 @@ impl<'a> Visit<'a, '_, '_> {
         self.voice.step(Progress::ended(Some(planned.service), &planned.step.name, well)).await;
     }
 
-    /// A step on the operator's machine.
+    /// A step on the operator's machine, again where it may be tried again.
     async fn on_operator(&mut self, planned: &Planned<'_>, check: bool) -> Result<(), Failure> {
+        let mut attempts = 0;
+        loop {
+            let mut turn = Turn::default();
+            let Some(code) = self.attempt(planned, check, &mut turn).await? else { return Ok(()) };
+            attempts += 1;
+            if check || !self.again(planned, &turn, attempts).await {
+                return Err(self.with_task(failed(planned, code, &turn), planned));
+            }
+        }
+    }
+
+    /// Does a step on the operator's machine once. The code of one that failed.
+    async fn attempt(
+        &mut self,
+        planned: &Planned<'_>,
+        check: bool,
+        turn: &mut Turn,
+    ) -> Result<Option<u32>, Failure> {
         self.note(planned);
         self.voice.enter(planned.service).await;
         self.voice.step(Progress::started(Some(planned.service), &planned.step.name)).await;
-        let mut turn = Turn::default();
         let (sender, mut chunks) = mpsc::unbounded_channel();
         let mut sink = move |chunk: Chunk| drop(sender.send(chunk));
         let request = self.request;
@@ -193,7 +210,7 @@ impl<'a> Visit<'a, '_, '_> {
                 chunk = chunks.recv() => {
                     let Some(chunk) = chunk else { break };
                     let (stream, bytes) = parts(chunk);
-                    self.say(planned, stream, &bytes, &mut turn).await;
+                    self.say(planned, stream, &bytes, turn).await;
                 }
                 result = &mut running, if ended.is_none() => ended = Some(result),
             }
@@ -219,9 +236,9 @@ impl<'a> Visit<'a, '_, '_> {
         let well = matches!(ended, Some(Ok(Ended::Code(0))));
         self.voice.step(Progress::ended(Some(planned.service), &planned.step.name, well)).await;
         match ended {
-            Some(Ok(Ended::Code(0))) => Ok(()),
-            Some(Ok(Ended::Code(code))) => Err(self.with_task(failed(planned, code, &turn), planned)),
-            Some(Ok(Ended::Timeout)) => Err(failed(planned, LATE, &turn)),
+            Some(Ok(Ended::Code(0))) => Ok(None),
+            Some(Ok(Ended::Code(code))) => Ok(Some(code)),
+            Some(Ok(Ended::Timeout)) => Ok(Some(LATE)),
             Some(Ok(Ended::Signal(name))) => {
                 let error = Error::internal(format!(
                     "{} of {} was ended by signal {name}",

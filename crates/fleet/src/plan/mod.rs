@@ -7,12 +7,12 @@ mod document;
 pub use document::{Document, NodeDocument, Prediction, StepDocument, VERSION, shown};
 
 use crate::{
-    resource::{Change, Content, Look, World, supervisor},
+    resource::{Change, Content, Look, Resource, World, supervisor},
     service::{Action, Step, Work},
 };
 use base::{Code, Error, Result};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a step would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,31 @@ pub fn plan<'w>(work: &'w Work, mut world: World, observed: &[u8]) -> Result<Pla
         }
         steps.push(planned);
     }
+    undone(work, &world)?;
     Ok(Plan { steps, handlers, inputs, observed: hex::encode(Sha256::digest(observed)) })
+}
+
+/// Makes sure that no step about a line undoes what another one about the same file does: else the file would never be as
+/// both say.
+fn undone(work: &Work, world: &World) -> Result<()> {
+    let mut of_path: BTreeMap<String, Vec<(&str, &Step, &Resource)>> = BTreeMap::new();
+    for (service, step) in work.services.iter().flat_map(|s| s.steps.iter().map(move |step| (s, step))) {
+        let Action::Resource(resource) = &step.action else { continue };
+        let path = match resource {
+            Resource::Line(line) => &line.path,
+            Resource::File(file) => &file.path,
+            _ => continue,
+        };
+        of_path.entry(world.absolute(path)).or_default().push((&service.name, step, resource));
+    }
+    let several = of_path.iter().filter(|(path, steps)| steps.len() > 1 && world.paths.contains_key(*path));
+    for (service, step, resource) in several.flat_map(|(_, steps)| steps) {
+        if resource.plan(&mut world.clone(), 0).is_ok_and(|change| change.is_some()) {
+            let error = Error::conflict("a step after it changes the same file back");
+            return Err(explain(error.hint("let one of the two say all of it"), service, step));
+        }
+    }
+    Ok(())
 }
 
 /// The digest of all that should be.

@@ -39,9 +39,9 @@ inherit() {
 # checked COMMAND PATH: whether a command is content with a file; no command always is.
 checked() { [ -z "$1" ] || sh -c "$1" sh "$2" </dev/null; }
 
-# directory PATH MODE OWNER GROUP
+# directory PATH MODE OWNER GROUP: a new one may get the setgid bit of the directory that it is in, where no mode is said.
 directory() {
-  [ -d "$1" ] || { mkdir -- "$1" && labelled "$1"; } || return
+  [ -d "$1" ] || { (umask 022 && mkdir -- "$1") && labelled "$1"; } || return
   attributes "$@"
 }
 

@@ -1,8 +1,11 @@
 //! Permissions and owners of paths.
 
-use super::{change::pair, world::Seen};
+use super::{Look, World, change::pair, world::Seen};
 use base::{Error, Result};
 use ssh::quote;
+
+/// The setuid and the setgid bit.
+const SET_ID: u32 = 0o6000;
 
 /// What a path should have; what is not said is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -16,6 +19,28 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// What has to be seen: whether there are such accounts and groups.
+    pub fn look(&self, look: &mut Look) {
+        self.owner.iter().filter(|name| is_name(name)).for_each(|name| look.account(name));
+        self.group.iter().filter(|name| is_name(name)).for_each(|name| look.group(name));
+    }
+
+    /// Makes sure that there are such accounts and groups.
+    ///
+    /// # Errors
+    /// [`base::Code::NotFound`] where there are none.
+    pub fn known(&self, world: &World) -> Result<()> {
+        self.owner.iter().filter(|name| is_name(name)).try_for_each(|name| world.account(name))?;
+        self.group.iter().filter(|name| is_name(name)).try_for_each(|name| world.group(name))
+    }
+
+    /// What is said here, and the permissions that a change of the owner of a file would take away.
+    #[must_use]
+    pub fn keeping(&self, seen: &Seen) -> Self {
+        let taken = (seen.mode & SET_ID != 0).then_some(seen.mode);
+        Attributes { mode: self.mode.or(taken), ..self.clone() }
+    }
+
     /// The lines of the difference.
     pub fn diff(&self, seen: &Seen) -> Vec<String> {
         let mut lines = Vec::new();
@@ -62,10 +87,16 @@ impl Attributes {
 
     /// Three words for the functions of `apply.sh`; `-` is what is not said.
     pub fn words(&self) -> String {
-        let mode = self.mode.map_or_else(|| "-".into(), octal);
+        // With fewer digits chmod leaves setuid and setgid bits of directories as they are.
+        let mode = self.mode.map_or_else(|| "-".into(), |mode| format!("{mode:05o}"));
         let word = |name: &Option<String>| name.as_ref().map_or_else(|| "-".into(), |n| quote(n));
         format!("{mode} {} {}", word(&self.owner), word(&self.group))
     }
+}
+
+/// Whether this is no number.
+pub fn is_name(text: &str) -> bool {
+    !text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Four octal digits.

@@ -45,10 +45,11 @@ impl Checkout<String> {
         if world.missing.contains("git") && world.loose {
             let title = format!("Clone {from} into {path}");
             let commit = if is_commit(self.revision()) { self.revision() } else { "" };
+            world.brought.insert(path);
             return Ok(Some(Change::new(title, Vec::new(), self.script(commit))));
         }
         if let Some(why) = world.cannot.get(&key) {
-            return Err(Error::unavailable(format!("the node cannot read {from}"))
+            return Err(Error::not_found(format!("the node cannot read {from}"))
                 .because(why.trim())
                 .hint("check the address, and whether the node may read it"));
         }
@@ -60,6 +61,7 @@ impl Checkout<String> {
                     .hint("move it away, or choose another path"));
             }
             let title = format!("Clone {from} into {path}");
+            world.brought.insert(path);
             return Ok(Some(Change::new(title, vec![format!("> commit {wanted}")], self.script(&wanted))));
         };
         let mut diff = Vec::new();
@@ -76,7 +78,9 @@ impl Checkout<String> {
             return Ok(None);
         }
         if tree.dirty > 0 && !self.force {
-            return Err(Error::conflict(format!("{} files were changed in {path}", tree.dirty))
+            let many =
+                if tree.dirty == 1 { "1 file was".to_owned() } else { format!("{} files were", tree.dirty) };
+            return Err(Error::conflict(format!("{many} changed in {path}"))
                 .hint("commit or undo these changes, or say `force: true`"));
         }
         let title = format!("Change working tree {path}");

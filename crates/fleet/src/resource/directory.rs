@@ -26,6 +26,7 @@ impl Directory {
     /// What has to be seen.
     pub fn look(&self, look: &mut Look) {
         look.path_and_parent(&self.path, Content::Sum);
+        self.attributes.look(look);
         if self.state == Presence::Absent {
             look.entries(&self.path);
         }
@@ -43,7 +44,7 @@ impl Directory {
             }
             (Presence::Present, None) => {
                 super::parent_exists(world, &self.path)?;
-                let attributes = self.attributes.or_mode(USUAL_MODE);
+                self.attributes.known(world)?;
                 let none = || [String::new(), String::new()];
                 let fresh = Seen {
                     kind: Kind::Directory,
@@ -53,8 +54,8 @@ impl Directory {
                     size: 0,
                     content: None,
                 };
-                world.put(path.clone(), attributes.applied(&fresh));
-                let script = format!("directory {word} {}", attributes.words());
+                world.put(path.clone(), self.attributes.applied(&fresh));
+                let script = format!("directory {word} {}", self.attributes.words());
                 Ok(Some(Change::new(format!("Create directory {path}"), Vec::new(), script)))
             }
             (Presence::Present, Some(seen @ Seen { kind: Kind::Directory, .. })) => {
@@ -62,6 +63,7 @@ impl Directory {
                 if diff.is_empty() {
                     return Ok(None);
                 }
+                self.attributes.known(world)?;
                 world.put(path.clone(), self.attributes.applied(&seen));
                 let script = format!("directory {word} {}", self.attributes.words());
                 Ok(Some(Change::new(format!("Change directory {path}"), diff, script)))

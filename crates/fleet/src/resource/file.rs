@@ -1,6 +1,6 @@
 //! Files with a given content, and files that must not be.
 
-use super::{Attributes, Change, Content, Kind, Look, Presence, Seen, World, diff, word};
+use super::{Attributes, Change, Content, Kind, Look, Presence, Seen, World, diff, look::MOST_CONTENT, word};
 use crate::shell::given;
 use base::{Error, Result};
 use bytes::Bytes;
@@ -43,6 +43,7 @@ impl File {
             _ => Content::Sum,
         };
         look.path_and_parent(&self.path, content);
+        self.attributes.look(look);
     }
 
     /// What would change.
@@ -71,6 +72,7 @@ impl File {
     fn create(&self, world: &mut World) -> Result<Change> {
         let path = world.absolute(&self.path);
         super::parent_exists(world, &self.path)?;
+        self.attributes.known(world)?;
         let content = self.content.clone().unwrap_or_default();
         let attributes = self.attributes.or_mode(USUAL_MODE);
         let owner = |name: &Option<String>| name.clone().map_or_else(Default::default, |n| [n.clone(), n]);
@@ -92,14 +94,15 @@ impl File {
         let mut lines = self.attributes.diff(seen);
         let Kind::File(sum) = &seen.kind else { return Ok(None) };
         if sum.is_none() && self.sum.is_some() {
-            return Err(unreadable(&path));
+            return Err(unreadable(&path, 0));
         }
         let content = self.content.as_ref().filter(|_| self.sum != *sum);
         if lines.is_empty() && content.is_none() {
             return Ok(None);
         }
+        self.attributes.known(world)?;
         let script = match content {
-            None => format!("attributes {} {}", word(&self.path), self.attributes.words()),
+            None => format!("attributes {} {}", word(&self.path), self.attributes.keeping(seen).words()),
             Some(new) => {
                 lines.extend(match &seen.content {
                     Some(old) => diff::texts(old, new),
@@ -140,8 +143,12 @@ pub fn sum(content: &[u8]) -> String {
     hex::encode(Sha256::digest(content))
 }
 
-/// The error for a file whose content has to be compared.
-pub fn unreadable(path: &str) -> Error {
+/// The error for a file of so many bytes whose content has to be compared.
+pub fn unreadable(path: &str, size: usize) -> Error {
+    if size > MOST_CONTENT {
+        return Error::conflict(format!("{path} is larger than {} MiB", MOST_CONTENT >> 20))
+            .hint("change it in a script, or let a file step have all of it");
+    }
     Error::new(base::Code::Forbidden, format!("the user on the node may not read {path}"))
         .hint("deploy as another user, for example with --become")
 }

@@ -13,8 +13,9 @@ use ssh::quote;
 pub struct Line<T> {
     /// The file, absolute or from `~/`. It must be there.
     pub path: T,
-    /// The line, without its end.
-    pub line: T,
+    /// The line, without its end. With `absent`, `matching` may stand for it.
+    #[serde(default = "none")]
+    pub line: Option<T>,
     /// A regular expression for the line that it takes the place of; the last such line is meant. Where none matches, the
     /// line is added at the end. With `absent`, all that match are removed.
     #[serde(default = "none")]
@@ -38,12 +39,13 @@ impl Line<String> {
     pub fn plan(&self, world: &mut World) -> Result<Option<Change>> {
         let path = world.absolute(&self.path);
         let Some(seen) = world.paths.get(&path) else {
-            return match (self.state, world.loose && self.matching.is_none()) {
+            return match (self.state, world.may_have(&path) && self.matching.is_none()) {
                 (Presence::Absent, _) => Ok(None),
                 // A package of an earlier step may bring the file.
                 (Presence::Present, true) => {
-                    let script = format!("line {} {}", word(&self.path), quote(&self.line));
-                    let diff = vec![format!("> {}", self.line)];
+                    let line = self.line.as_deref().unwrap_or_default();
+                    let script = format!("line {} {}", word(&self.path), quote(line));
+                    let diff = vec![format!("> {line}")];
                     Ok(Some(Change::new(format!("Change file {path}"), diff, script)))
                 }
                 (Presence::Present, false) => Err(Error::not_found(format!("there is no file {path}"))
@@ -54,7 +56,7 @@ impl Line<String> {
             return Err(super::in_the_way(&path, seen.kind.noun(), "file"));
         };
         let Some(old) = &seen.content else {
-            return Err(super::file::unreadable(&path));
+            return Err(super::file::unreadable(&path, seen.size));
         };
         let Ok(text) = std::str::from_utf8(old) else {
             return Err(Error::conflict(format!("{path} is not a text")));
@@ -71,19 +73,20 @@ impl Line<String> {
         let expression = self.matching.as_deref().map(Regex::new).transpose().map_err(|e| {
             Error::new(base::Code::Invalid, "the expression of `matching` is not one").because(e)
         })?;
+        let wanted = self.line.as_deref();
         let matches = |line: &str| {
             let line = line.strip_suffix('\n').unwrap_or(line);
-            expression.as_ref().map_or(line == self.line, |e| e.is_match(line) || line == self.line)
+            wanted == Some(line) || expression.as_ref().is_some_and(|e| e.is_match(line))
         };
         let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
         if self.state == Presence::Absent {
             lines.retain(|l| !matches(l));
             return Ok(lines.concat());
         }
-        let wanted = format!("{}\n", self.line);
-        if lines.iter().any(|l| l.strip_suffix('\n').unwrap_or(l) == self.line) {
+        if lines.iter().any(|l| Some(l.strip_suffix('\n').unwrap_or(l)) == wanted) {
             return Ok(text.to_owned());
         }
+        let wanted = format!("{}\n", wanted.unwrap_or_default());
         if let Some(place) = lines.iter().rposition(|l| matches(l)) {
             lines[place] = &wanted;
         } else {
@@ -102,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn line(line: &str, matching: Option<&str>, state: Presence) -> Line<String> {
-        Line { path: "/f".into(), line: line.into(), matching: matching.map(Into::into), state }
+        Line { path: "/f".into(), line: Some(line.into()), matching: matching.map(Into::into), state }
     }
 
     #[test]
@@ -114,6 +117,8 @@ mod tests {
         assert_eq!(present(Some("^a=")).edited("a=2\n").unwrap(), "a=2\n");
         assert_eq!(line("a", Some("^b"), Presence::Absent).edited("b1\na\nb2").unwrap(), "");
         assert!(present(Some("(")).edited("").is_err());
+        let without = Line { line: None, ..line("", Some("^b"), Presence::Absent) };
+        assert_eq!(without.edited("b\n\na\n").unwrap(), "\na\n");
     }
 
     proptest! {

@@ -11,8 +11,9 @@ use ssh::quote;
 pub struct Link<T> {
     /// Where, absolute or from `~/`.
     pub path: T,
-    /// What it points to, as it is written into the link.
-    pub target: T,
+    /// What it points to, as it is written into the link. One that must be there needs it.
+    #[serde(default = "Option::default")]
+    pub target: Option<T>,
     /// Whether it must be there.
     #[serde(default)]
     pub state: Presence,
@@ -29,15 +30,16 @@ impl Link<String> {
         let path = world.absolute(&self.path);
         let seen = world.paths.get(&path).cloned();
         let is = seen.as_ref().map(|s| &s.kind);
+        let wanted = self.target.as_deref().unwrap_or_default();
         let (title, diff) = match (self.state, is) {
             (Presence::Absent, None) => return Ok(None),
-            (Presence::Present, Some(Kind::Link(target))) if *target == self.target => return Ok(None),
+            (Presence::Present, Some(Kind::Link(target))) if target == wanted => return Ok(None),
             (Presence::Present, None) => {
                 super::parent_exists(world, &self.path)?;
-                (format!("Create link {path}"), vec![format!("> link to {}", self.target)])
+                (format!("Create link {path}"), vec![format!("> link to {wanted}")])
             }
             (Presence::Present, Some(Kind::Link(target))) => {
-                (format!("Change link {path}"), pair("link to", target, &self.target).to_vec())
+                (format!("Change link {path}"), pair("link to", target, wanted).to_vec())
             }
             (Presence::Absent, Some(Kind::Link(_))) => {
                 let Some(seen) = &seen else { return Ok(None) };
@@ -46,10 +48,10 @@ impl Link<String> {
             (_, Some(other)) => return Err(super::in_the_way(&path, other.noun(), "link")),
         };
         let none = || [String::new(), String::new()];
-        let kind = Kind::Link(self.target.clone());
+        let kind = Kind::Link(wanted.to_owned());
         let after = Seen { kind, mode: 0o777, owner: none(), group: none(), size: 0, content: None };
         world.put(path, after);
-        let script = format!("link {} {}", word(&self.path), quote(&self.target));
+        let script = format!("link {} {}", word(&self.path), quote(wanted));
         Ok(Some(Change::new(title, diff, script)))
     }
 }

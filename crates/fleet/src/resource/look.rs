@@ -10,7 +10,7 @@ use std::{
 /// The functions that the script calls.
 const OBSERVE: &str = include_str!("observe.sh");
 /// Larger files are not fetched to show what differs in them.
-const MOST_CONTENT: usize = 1 << 20;
+pub const MOST_CONTENT: usize = 1 << 20;
 /// As many paths go into one command line.
 const PATHS_AT_ONCE: usize = 200;
 
@@ -36,6 +36,8 @@ pub struct Look {
     packages: BTreeSet<String>,
     services: BTreeSet<String>,
     users: BTreeSet<String>,
+    accounts: BTreeSet<String>,
+    groups: BTreeSet<String>,
     pending: BTreeSet<String>,
     /// Further lines of the script. Their answers carry the key of the step that asks.
     keyed: Vec<String>,
@@ -93,6 +95,16 @@ impl Look {
         self.users.insert(name.to_owned());
     }
 
+    /// Looks whether there is an account.
+    pub fn account(&mut self, name: &str) {
+        self.accounts.insert(name.to_owned());
+    }
+
+    /// Looks whether there is a group.
+    pub fn group(&mut self, name: &str) {
+        self.groups.insert(name.to_owned());
+    }
+
     /// Looks at a working tree and its remote repository.
     pub fn checkout(&mut self, key: usize, path: &str, from: &Address, revision: &str) {
         let [url, user, password] = from.words();
@@ -142,6 +154,8 @@ impl Look {
         call("packages", &mut self.packages.iter().map(|n| quote(n)));
         call("services", &mut self.services.iter().map(|n| quote(n)));
         call("users", &mut self.users.iter().map(|n| quote(n)));
+        call("known passwd", &mut self.accounts.iter().map(|n| quote(n)));
+        call("known group", &mut self.groups.iter().map(|n| quote(n)));
         for line in &self.keyed {
             call(line, &mut std::iter::once(String::new()));
         }

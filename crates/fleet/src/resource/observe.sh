@@ -65,8 +65,9 @@ packages() {
   done
   case $manager in
     apt-get)
-      installed=$(dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null |
-        sed -n 's/^installed //p') ;;
+      # Both are its name: libc6 and libc6:amd64.
+      installed=$(dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n${db:Status-Status} ${Package}:${Architecture} ${Version}\n' \
+        -- "$@" 2>/dev/null | sed -n 's/^installed //p') ;;
     dnf)
       rpm=$(rpm --eval %_dbpath)
       [ ! -d "$rpm" ] || installed=$(aside sh -c 'for name do
@@ -197,6 +198,16 @@ users() {
   for name do
     entry=$(getent passwd "$name" 2>/dev/null || grep "^$name:" /etc/passwd 2>/dev/null) || continue
     printf 'user %s %s %s\n' "$name" "$(printf %s "$entry" | encoded)" "$(id -gn "$name") $(id -Gn "$name")"
+  done
+}
+
+# known passwd|group NAME...: those that are there.
+known() {
+  database=$1
+  shift
+  for name do
+    getent "$database" "$name" >/dev/null 2>&1 || grep -q "^$name:" "/etc/$database" 2>/dev/null || continue
+    printf '%s %s\n' "$database" "$name"
   done
 }
 

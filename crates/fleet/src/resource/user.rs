@@ -1,6 +1,6 @@
 //! Accounts of the node.
 
-use super::{Change, Look, OneOrMany, Presence, World, change::pair, world::Account};
+use super::{Change, Look, OneOrMany, Presence, World, attributes::is_name, change::pair, world::Account};
 use base::Result;
 use serde::{Deserialize, Serialize};
 use ssh::quote;
@@ -43,6 +43,7 @@ impl User<String> {
     /// What has to be seen.
     pub fn look(&self, look: &mut Look) {
         look.user(&self.name);
+        self.named_groups().for_each(|group| look.group(group));
         look.tool("base64");
     }
 
@@ -50,10 +51,14 @@ impl User<String> {
     pub fn plan(&self, world: &mut World) -> Result<Option<Change>> {
         let (name, word) = (&self.name, quote(&self.name));
         let has = world.users.get(name).cloned();
+        if self.state == Presence::Present {
+            self.named_groups().try_for_each(|group| world.group(group))?;
+        }
         match (self.state, has) {
             (Presence::Absent, None) => Ok(None),
             (Presence::Absent, Some(_)) => {
                 world.users.remove(name);
+                world.accounts.remove(name);
                 Ok(Some(Change::new(
                     format!("Remove user {name}"),
                     Vec::new(),
@@ -64,6 +69,13 @@ impl User<String> {
                 let diff = self.differences(&Account::default()).into_iter();
                 let diff = diff.map(|d| format!("> {} {}", d.what, d.wanted)).collect();
                 world.users.insert(name.clone(), self.applied(&Account::default()));
+                if self.group.is_none() {
+                    world.groups.insert(name.clone());
+                }
+                if !self.system {
+                    let home = self.home.clone().unwrap_or_else(|| format!("/home/{name}"));
+                    world.brought.insert(home);
+                }
                 Ok(Some(Change::new(format!("Create user {name}"), diff, self.create())))
             }
             (Presence::Present, Some(has)) => {
@@ -80,6 +92,12 @@ impl User<String> {
                 Ok(Some(Change::new(format!("Change user {name}"), diff, format!("{script} -- {word}"))))
             }
         }
+    }
+
+    /// The groups that must be there.
+    fn named_groups(&self) -> impl Iterator<Item = &str> {
+        let all = self.group.iter().chain(self.groups.iter().flat_map(|groups| &groups.0));
+        all.map(String::as_str).filter(|group| is_name(group))
     }
 
     fn differences(&self, has: &Account) -> Vec<Difference> {

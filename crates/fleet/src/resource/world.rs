@@ -2,6 +2,7 @@
 
 mod facts;
 
+use base::{Error, Result};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,6 +139,12 @@ pub struct World {
     pub services: BTreeMap<String, ServiceState>,
     /// Accounts by name.
     pub users: BTreeMap<String, Account>,
+    /// Accounts that were asked for and are there, by name.
+    pub accounts: BTreeSet<String>,
+    /// Groups that were asked for and are there, by name.
+    pub groups: BTreeSet<String>,
+    /// Directories that steps before bring, with more in them than was looked at: clones, homes.
+    pub brought: BTreeSet<String>,
     /// Working trees, by the key of the look.
     pub trees: BTreeMap<usize, Tree>,
     /// Containers, by the key of the look.
@@ -155,6 +162,38 @@ impl World {
             Some(rest) => format!("{}/{rest}", self.home),
             None => path.to_owned(),
         }
+    }
+
+    /// Whether something may be at an absolute path that was not seen there, because a step before brings it.
+    pub fn may_have(&self, path: &str) -> bool {
+        let above = |dir: &String| {
+            path.strip_prefix(dir.as_str()).is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
+        };
+        self.loose || self.brought.iter().any(above)
+    }
+
+    /// Makes sure that there is an account of this name.
+    ///
+    /// # Errors
+    /// [`base::Code::NotFound`] where there is none.
+    pub fn account(&self, name: &str) -> Result<()> {
+        if self.loose || self.accounts.contains(name) || self.users.contains_key(name) {
+            return Ok(());
+        }
+        Err(Error::not_found(format!("the node has no user '{name}'"))
+            .hint("add a user step before this one"))
+    }
+
+    /// Makes sure that there is a group of this name.
+    ///
+    /// # Errors
+    /// [`base::Code::NotFound`] where there is none.
+    pub fn group(&self, name: &str) -> Result<()> {
+        if self.loose || self.groups.contains(name) {
+            return Ok(());
+        }
+        Err(Error::not_found(format!("the node has no group '{name}'"))
+            .hint("add a step before this one that creates it"))
     }
 
     /// From now on this is at an absolute path.

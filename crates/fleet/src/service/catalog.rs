@@ -29,7 +29,7 @@ fn mentions<'a>(dir: &Path, words: &BTreeSet<&'a str>, found: &mut BTreeSet<&'a 
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() {
             mentions(&entry.path(), words, found);
-        } else if metadata.len() <= LARGEST_TEMPLATE {
+        } else if metadata.is_file() && metadata.len() <= LARGEST_TEMPLATE {
             let text = std::fs::read(entry.path()).unwrap_or_default();
             let in_it = text.split(|b| !b.is_ascii_alphanumeric() && *b != b'_');
             found.extend(in_it.filter_map(|word| words.get(std::str::from_utf8(word).ok()?)));
@@ -75,6 +75,9 @@ impl Catalog {
                     new.insert(Arc::new(definition));
                 }
             }
+        }
+        for definition in catalog.known.values() {
+            needs_exist(&catalog.origins, definition)?;
         }
         Ok(catalog)
     }
@@ -128,18 +131,38 @@ impl Catalog {
 
 /// The file of a node's service: of its own platform, else of the fleet directory, else of another platform.
 fn find<'a>(origins: &'a [Origin], node: &Node, service: &str) -> Result<(&'a Origin, PathBuf)> {
-    let plain = !service.is_empty() && !service.contains(['/', '\0']) && service != "..";
     let own = origins.iter().skip(1).filter(|o| o.name == node.platform);
-    let files = own.chain(origins).flat_map(|origin| {
-        let native = origin.dir.join("services").join(service).join("service.yaml");
-        let in_ruby = origin.dir.join(format!("service_{service}.rb"));
-        [(origin, native), (origin, in_ruby)]
-    });
-    files.filter(|_| plain).find(|(_, path)| path.is_file()).ok_or_else(|| {
+    first(own.chain(origins), service).ok_or_else(|| {
         Error::not_found(format!("nothing says what the service '{service}' is"))
             .because(format!("the node {} has it", node.name))
             .hint(format!("write services/{service}/service.yaml in the fleet directory or in its platform"))
     })
+}
+
+/// The first of these directories that says what a service is, and where.
+fn first<'a>(mut origins: impl Iterator<Item = &'a Origin>, service: &str) -> Option<(&'a Origin, PathBuf)> {
+    let plain = !service.is_empty() && !service.contains(['/', '\0']) && service != "..";
+    let files = |origin: &Origin| {
+        let native = origin.dir.join("services").join(service).join("service.yaml");
+        [native, origin.dir.join(format!("service_{service}.rb"))]
+    };
+    let found = |origin: &'a Origin| Some((origin, files(origin).into_iter().find(|path| path.is_file())?));
+    plain.then(|| origins.find_map(found)).flatten()
+}
+
+/// A service that another one needs may be on no node, but it must be one.
+fn needs_exist(origins: &[Origin], definition: &Definition) -> Result<()> {
+    let needs = &definition.file.needs;
+    let mut all = needs.services.iter().chain(&needs.nodes_with);
+    match all.find(|service| first(origins.iter(), service).is_none()) {
+        None => Ok(()),
+        Some(unknown) => {
+            let message =
+                format!("{} needs the service '{unknown}', and nothing says what that is", definition.name);
+            let place = definition.source.path.display().to_string();
+            Err(Error::not_found(message).at(place).hint("check how it is written under `needs`"))
+        }
+    }
 }
 
 /// What no service can see alone: handlers of others, and paths that two steps want.

@@ -42,6 +42,12 @@ impl Definition {
                     .hint("put it under `handlers`, and let the steps that matter `notify` it"));
             }
         }
+        let mut notifying = file.handlers.0.iter().filter(|(_, step)| !step.value.notify.0.is_empty());
+        if let Some((_, handler)) = notifying.next() {
+            let place = source.place(handler.referenced);
+            return Err(Error::invalid(place, "a handler notifies no other")
+                .hint("let the steps notify both; they run in the order in which they are written"));
+        }
         if !file.steps.is_empty() && !file.deploy.is_empty() {
             let place = source.place(file.deploy[0].referenced);
             return Err(Error::invalid(place, "a service has either steps or deploy")

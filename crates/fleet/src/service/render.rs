@@ -13,9 +13,13 @@ use crate::resource::{
 use base::{Code, Error, Result};
 use bytes::Bytes;
 use minijinja::{Value, context, value::Serde};
+use regex::Regex;
 use secrets::Redactor;
 use serde_saphyr::Spanned;
-use std::path::{Component, Path};
+use std::{
+    io,
+    path::{Component, Path},
+};
 
 impl Definition {
     /// The service on a node, and its handlers. `context` is what names mean there.
@@ -101,6 +105,10 @@ impl Definition {
         let notify =
             file.notify.0.iter().map(|handler| self.handler(handler, &place)).collect::<Result<_>>()?;
         let retry = file.retry.as_ref().or(self.file.retry.as_ref());
+        retry
+            .iter()
+            .flat_map(|r| r.stdout.iter().chain(&r.stderr))
+            .try_for_each(|e| expression(e, &place))?;
         let retry = retry.map_or_else(Retry::default, |r| Retry {
             times: r.times.unwrap_or(1),
             delay: r.delay,
@@ -121,6 +129,12 @@ impl Definition {
         Err(Error::invalid(place, format!("this service has no handler '{name}'"))
             .hint("add it to `handlers`, or name one of another service as SERVICE/NAME"))
     }
+}
+
+/// Makes sure that this is a regular expression.
+fn expression(text: &str, place: &str) -> Result<()> {
+    let wrong = |e| Error::invalid(place, format!("'{text}' is not a regular expression")).because(e);
+    Regex::new(text).map(drop).map_err(wrong)
 }
 
 /// What a step does, and what it is called where it has no name.
@@ -148,20 +162,15 @@ fn action(does: Does<'_>, r: &Renderer<'_>) -> Result<(String, Action)> {
             )
         }
         Does::Link(spec) => {
-            let (path, target) = (path(&spec.path, r)?, r.argument(&spec.target)?);
+            let (path, target) = (path(&spec.path, r)?, some(spec.target.as_ref(), r)?);
+            if target.is_none() && spec.state == Presence::Present {
+                return Err(Error::new(Code::Invalid, "a link needs a target"));
+            }
             resource(format!("link {path}"), Resource::Link(Link { path, target, state: spec.state }))
         }
         Does::Line(spec) => {
-            let (path, line) = (path(&spec.path, r)?, r.text(&spec.line)?);
-            let line = line.strip_suffix('\n').unwrap_or(&line).to_owned();
-            if line.contains('\n') {
-                return Err(Error::invalid(r.place(&spec.line), "this is more than one line"));
-            }
-            let matching = spec.matching.as_ref().map(|t| r.text(t)).transpose()?;
-            resource(
-                format!("line in {path}"),
-                Resource::Line(Line { path, line, matching, state: spec.state }),
-            )
+            let line = line(spec, r)?;
+            resource(format!("line in {}", line.path), Resource::Line(line))
         }
         Does::Package(TextOr::Text(name)) => {
             let name = r.argument(name)?;
@@ -243,7 +252,10 @@ fn path(text: &Text, r: &Renderer<'_>) -> Result<String> {
         return Err(Error::invalid(r.place(text), format!("'{path}' is not a path on a node"))
             .hint("begin it with / or ~/, and leave out '..'"));
     }
-    Ok(path.trim_end_matches('/').to_owned())
+    Ok(match path.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        path => path.to_owned(),
+    })
 }
 
 fn attributes(
@@ -271,9 +283,21 @@ fn inside(text: &Text, r: &Renderer<'_>) -> Result<std::path::PathBuf> {
 }
 
 fn read(path: &Path, at: &Text, r: &Renderer<'_>) -> Result<Bytes> {
-    std::fs::read(path)
-        .map(Bytes::from)
-        .map_err(|e| Error::io(format_args!("read {}", path.display()), &e).at(r.place(at)))
+    let bytes = std::fs::metadata(path).and_then(|metadata| {
+        // Nobody may ever write into a pipe.
+        let refused =
+            || io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no file", path.display()));
+        if metadata.is_file() { std::fs::read(path) } else { Err(refused()) }
+    });
+    bytes.map(Bytes::from).map_err(|e| unread(path, at, &e, r))
+}
+
+/// Why something of the service's directory cannot be had.
+fn unread(path: &Path, at: &Text, error: &io::Error, r: &Renderer<'_>) -> Error {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => Error::invalid(r.place(at), error.to_string()),
+        _ => Error::io(format_args!("read {}", path.display()), error).at(r.place(at)),
+    }
 }
 
 fn content(
@@ -307,6 +331,26 @@ fn file(spec: &FileSpec, template: bool, r: &Renderer<'_>) -> Result<File> {
     file.state = spec.state;
     file.validate = some(spec.validate.as_ref(), r)?.map(|command| command.replace("%s", "\"$1\""));
     Ok(file)
+}
+
+fn line(spec: &Line<Text>, r: &Renderer<'_>) -> Result<Line<String>> {
+    let one = |text: &Text| {
+        let line = r.text(text)?;
+        let line = line.strip_suffix('\n').unwrap_or(&line).to_owned();
+        if line.contains('\n') {
+            return Err(Error::invalid(r.place(text), "this is more than one line"));
+        }
+        Ok(line)
+    };
+    let line = spec.line.as_ref().map(one).transpose()?;
+    let matching = spec.matching.as_ref().map(|t| r.text(t)).transpose()?;
+    for (text, at) in matching.iter().zip(&spec.matching) {
+        expression(text, &r.place(at))?;
+    }
+    if line.is_none() && (spec.state == Presence::Present || matching.is_none()) {
+        return Err(Error::new(Code::Invalid, "this step does not say which line it means"));
+    }
+    Ok(Line { path: path(&spec.path, r)?, line, matching, state: spec.state })
 }
 
 fn unit(spec: &UnitSpec, r: &Renderer<'_>) -> Result<Unit> {
@@ -379,17 +423,22 @@ fn copy(spec: &CopySpec, r: &Renderer<'_>) -> Result<(String, Tree)> {
     let owners = attributes(None, spec.owner.as_ref(), spec.group.as_ref(), r)?;
     let mut all = Vec::new();
     let walked = walk(&from, &to, &owners, &mut all);
-    walked.map_err(|e| Error::io(format_args!("read {}", from.display()), &e).at(r.place(&spec.src)))?;
+    walked.map_err(|e| unread(&from, &spec.src, &e, r))?;
     Ok((to, Tree(all)))
 }
 
-fn walk(from: &Path, to: &str, owners: &Attributes, all: &mut Vec<Resource>) -> std::io::Result<()> {
+fn walk(from: &Path, to: &str, owners: &Attributes, all: &mut Vec<Resource>) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
+    let refused =
+        |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} {why}", from.display())));
     let metadata = std::fs::symlink_metadata(from)?;
     let path = to.to_owned();
     if metadata.is_symlink() {
-        let target = std::fs::read_link(from)?.to_string_lossy().into_owned();
-        all.push(Resource::Link(Link { path, target, state: Presence::Present }));
+        let target = std::fs::read_link(from)?;
+        let Some(target) = target.to_str().map(str::to_owned) else {
+            return refused("leads to a name that is not text");
+        };
+        all.push(Resource::Link(Link { path, target: Some(target), state: Presence::Present }));
         return Ok(());
     }
     let attributes = Attributes { mode: Some(metadata.permissions().mode() & 0o777), ..owners.clone() };
@@ -397,13 +446,19 @@ fn walk(from: &Path, to: &str, owners: &Attributes, all: &mut Vec<Resource>) -> 
         all.push(Resource::File(File::new(path, Some(std::fs::read(from)?.into()), attributes)));
         return Ok(());
     }
+    if !metadata.is_dir() {
+        return refused("is a special file");
+    }
     all.push(Resource::Directory(Directory { path, attributes, state: Presence::Present, force: false }));
-    let mut names = std::fs::read_dir(from)?
-        .map(|entry| entry.map(|e| e.file_name()))
-        .collect::<std::io::Result<Vec<_>>>()?;
+    let mut names =
+        std::fs::read_dir(from)?.map(|entry| entry.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort();
     for name in names {
-        walk(&from.join(&name), &format!("{to}/{}", name.to_string_lossy()), owners, all)?;
+        let Some(text) = name.to_str().filter(|text| !text.contains(char::is_control)) else {
+            let shown = name.to_string_lossy();
+            return refused(&format!("has '{}' in it, which is no name for a copy", shown.escape_debug()));
+        };
+        walk(&from.join(&name), &format!("{to}/{text}"), owners, all)?;
     }
     Ok(())
 }

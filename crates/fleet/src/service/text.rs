@@ -3,7 +3,11 @@
 use crate::resource::FromText;
 use base::{Code, Error, Result};
 use inventory::document;
-use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use minijinja::{
+    Environment, UndefinedBehavior, Value,
+    syntax::SyntaxConfig,
+    value::{Kwargs, ValueKind},
+};
 use secrets::Redactor;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
@@ -80,6 +84,16 @@ pub fn environment(dir: &Path) -> Environment<'static> {
     }
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.add_filter("quote", |text: &str| ssh::quote(text));
+    environment.add_filter("tojson", |value: &Value, indent: Option<Value>, more: Kwargs| {
+        complete(value)?;
+        minijinja::filters::tojson(value, indent, more)
+    });
+    environment.set_formatter(|out, state, value| {
+        if matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
+            complete(value)?;
+        }
+        minijinja::escape_formatter(out, state, value)
+    });
     let dir = dir.to_owned();
     environment.set_loader(move |name| {
         let inside = !name.starts_with('/') && !name.split('/').any(|part| part == "..");
@@ -91,6 +105,25 @@ pub fn environment(dir: &Path) -> Environment<'static> {
         }
     });
     environment
+}
+
+/// Lists and maps may hold what is undefined; whatever writes a whole one would write it too.
+fn complete(value: &Value) -> Result<(), minijinja::Error> {
+    if lacks(value) {
+        let what = "something that is written here is undefined";
+        return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, what));
+    }
+    Ok(())
+}
+
+fn lacks(value: &Value) -> bool {
+    let mut items = value.try_iter().into_iter().flatten();
+    match value.kind() {
+        ValueKind::Undefined => true,
+        ValueKind::Seq => items.any(|item| lacks(&item)),
+        ValueKind::Map => items.any(|key| value.get_item(&key).is_ok_and(|item| lacks(&item))),
+        _ => false,
+    }
 }
 
 /// Renders the texts of one service for one node.
@@ -137,10 +170,20 @@ impl Renderer<'_> {
     }
 
     /// The value of an expression, with or without the braces of a template.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] where it is none, and where it is undefined as a whole.
     pub fn value(&self, text: &Text) -> Result<Value> {
         let bare = text.template.trim();
         let bare = bare.strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).unwrap_or(bare);
         let value = self.environment.compile_expression(bare).and_then(|e| e.eval(&self.context));
+        let value = value.and_then(|value| {
+            if value.is_undefined() {
+                // Whoever writes it hears which name is undefined.
+                self.environment.render_str(&format!("{{{{ {bare} }}}}"), &self.context)?;
+            }
+            Ok(value)
+        });
         value.map_err(|e| complaint(&e, self.place(text)))
     }
 

@@ -60,6 +60,8 @@ impl World {
             }
             "service" => self.service_seen(rest)?,
             "user" => self.user_seen(rest)?,
+            "passwd" => drop(self.accounts.insert(rest.to_owned())),
+            "group" => drop(self.groups.insert(rest.to_owned())),
             "checkout" => self.checkout_seen(rest)?,
             "container" => self.container_seen(rest)?,
             "variables" => self.variables_seen(rest)?,
