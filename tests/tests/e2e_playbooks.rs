@@ -209,4 +209,23 @@ async fn e2e_playbooks_get_what_a_vault_keeps_and_log_in_with_its_password() {
     fs::copy(network.user_key(), operator.root().join("root/.ssh/id_ed25519")).unwrap();
     let (code, said) = hostler("deploy --all").await;
     assert!(code == 1 && said.contains("token of web1") && said.contains("no vault password"), "{said}");
+
+    // Tasks that become root are answered too, where the node itself is entered as somebody else.
+    fs::remove_file(fleet.join("group_vars/all/token.yml")).unwrap();
+    write("hosts.ini", "[lab]\nweb1 ansible_host=web1.example.org ansible_user=deploy\n");
+    write("secrets.yaml", &format!("sudo: {LOGIN}\n"));
+    let secrets = "secrets: [{type: file, file: secrets.yaml}]\n";
+    write("hostler.yaml", &format!("platforms: [{{type: ansible, path: hosts.ini}}]\n{settings}{secrets}"));
+    write(
+        "services/web/site.yml",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - {become: true, copy: {dest: /srv/mark, content: here}}\n",
+    );
+    let asks =
+        "mkdir -p /etc/sudoers.d; rm -f /etc/sudoers.d/*; echo 'deploy ALL=(ALL:ALL) ALL' >/etc/sudoers";
+    host.run(asks).await.unwrap();
+    let (code, said) = hostler("deploy --all").await;
+    assert!(code == 1 && said.contains("sudo password"), "{said}");
+    let (code, said) = hostler("deploy --all --become-secret sudo").await;
+    assert!(code == 0 && !said.contains(LOGIN), "{said}");
+    assert_eq!(fs::read_to_string(host.root().join("srv/mark")).unwrap(), "here");
 }

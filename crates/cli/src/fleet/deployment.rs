@@ -163,6 +163,7 @@ impl DeploymentArgs {
             ssh: &self.connect.ssh,
             inventory: &chosen.inventory,
             password: chosen.password.as_ref(),
+            become_password: chosen.identity.password.as_ref(),
         };
         let job = Deployment {
             connectors: &chosen.connectors,

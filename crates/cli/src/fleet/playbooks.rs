@@ -45,6 +45,8 @@ pub struct Runner<'a> {
     pub inventory: &'a Inventory,
     /// The password of the login, where the node has no other.
     pub password: Option<&'a Secret>,
+    /// What tasks answer that become somebody else, where the node has no other answer.
+    pub become_password: Option<&'a Secret>,
 }
 
 impl Playbooks for Runner<'_> {
@@ -119,7 +121,8 @@ impl Runner<'_> {
         way: Map<String, Value>,
     ) -> Result<()> {
         let vars = self.inventory.playbook_vars(&node.name)?;
-        let inventory = inventory(node, vars, way, other);
+        let answer = other.and_then(|other| other.password.as_ref()).or(self.become_password);
+        let inventory = inventory(node, vars, way, other, answer);
         room.write("inventory.json", &inventory.to_string())?;
         room.write("vars.json", &Value::Object(ansible.vars.clone()).to_string())?;
         room.write("callback/hostler_tasks.py", TASKS)?;
@@ -160,6 +163,7 @@ fn inventory(
     more: Map<String, Value>,
     way: Map<String, Value>,
     other: Option<&Become>,
+    answer: Option<&Secret>,
 ) -> Value {
     let mut vars: Map<String, Value> = node.own_metadata().map(|(k, v)| (k.clone(), v.clone())).collect();
     vars.extend(more);
@@ -169,9 +173,9 @@ fn inventory(
         say("ansible_become", true.into());
         say("ansible_become_user", other.user.as_str().into());
         say("ansible_become_method", other.method.as_str().into());
-        if let Some(password) = &other.password {
-            say("ansible_become_password", password.expose_secret().into());
-        }
+    }
+    if let Some(password) = answer {
+        say("ansible_become_password", password.expose_secret().into());
     }
     let hosts = json!({ &node.name: vars });
     let named = node.groups.iter().filter(|group| !matches!(group.as_str(), "all" | "ungrouped"));

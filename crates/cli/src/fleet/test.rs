@@ -104,7 +104,14 @@ impl Test {
         let asker = Asker { connectors: asked, limits, redactor: Redactor::default() };
         inventory.add_source(Arc::new(Facts::asking(facts::store(&dir).ok(), asker)));
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
-        let playbooks = playbooks::Runner { app, ssh, inventory: &inventory, password: password.as_ref() };
+        let become_password = identity.password.clone();
+        let playbooks = playbooks::Runner {
+            app,
+            ssh,
+            inventory: &inventory,
+            password: password.as_ref(),
+            become_password: become_password.as_ref(),
+        };
         let runner = Runner {
             dir: &dir,
             file: &file,
