@@ -389,6 +389,11 @@ async fn e2e_a_plan_that_shows_something_else_is_refused() {
     let refused = fleet.run(&["deploy", "--plan", "plan.json"]).await.fails(6);
     assert!(refused.contains("something else than it says would be done on web1"), "{refused}");
     fs::write(&file, plan).unwrap();
+    let inventory = fleet.file("inventory.yaml").unwrap();
+    fs::write(fleet.path().join("inventory.yaml"), inventory.replace("web1:", "web9:")).unwrap();
+    let gone = fleet.run(&["deploy", "--plan", "plan.json"]).await.fails(6);
+    assert!(gone.contains("there is no node 'web1' any more"), "{gone}");
+    fs::write(fleet.path().join("inventory.yaml"), inventory).unwrap();
     fleet.run(&["deploy", "--plan", "plan.json"]).await.ok();
 }
 

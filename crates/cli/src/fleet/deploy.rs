@@ -98,11 +98,7 @@ impl Deploy {
         plan: &Document,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let moved = |what: String| {
-            let error =
-                Error::new(Code::PreconditionFailed, format!("the plan does not hold any more: {what}"));
-            Failure::from(error.at("--plan").hint("make a new one with `hostler check -o plan.json`"))
-        };
+        let moved = |what: String| Failure::from(deployment::moved(&what));
         for (name, prepared) in &mut ready.work {
             let Some(expected) = plan.nodes.get(name) else {
                 return Err(moved(format!("it says nothing of {name}")));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Result, app::App, env};
 use ::secrets::{Redactor, Secrets};
-use base::{Error, Secret};
+use base::{Code, Error, Secret};
 use clap::Args;
 use fleet::{
     connector::Connectors,
@@ -113,15 +113,24 @@ impl DeploymentArgs {
         match plan {
             Some(plan) if self.selection.selection().include.is_empty() => {
                 let nodes = plan.nodes.keys().cloned().map(Selector::Node).collect();
-                self.chosen(app, &SelectionArgs { nodes, ..self.selection.clone() }).await
+                let selection = SelectionArgs { nodes, ..self.selection.clone() };
+                self.chosen(app, &selection, plan.nodes.keys()).await
             }
-            _ => self.chosen(app, &self.selection).await,
+            _ => self.chosen(app, &self.selection, []).await,
         }
     }
 
-    async fn chosen(&self, app: &App, selection: &SelectionArgs) -> Result<Chosen> {
+    async fn chosen(
+        &self,
+        app: &App,
+        selection: &SelectionArgs,
+        planned: impl IntoIterator<Item = &String>,
+    ) -> Result<Chosen> {
         let dir = self.dir.path()?;
         let mut inventory = self.dir.inventory(app, &self.connect.ssh).await?;
+        if let Some(gone) = planned.into_iter().find(|name| !inventory.nodes.contains_key(*name)) {
+            return Err(moved(&format!("there is no node '{gone}' any more")).into());
+        }
         let nodes = selection.choose_to_reach(app, &mut inventory).await?;
         let secrets = self.secrets.lazy(&self.dir)?.get().await?.clone();
         let identity = self.other.identity(app, Some(&secrets))?;
@@ -209,7 +218,7 @@ impl DeploymentArgs {
     pub async fn choose_or_all(&self, app: &App) -> Result<Chosen> {
         let all = self.selection.selection().include.is_empty();
         let selection = SelectionArgs { all: all || self.selection.all, ..self.selection.clone() };
-        self.chosen(app, &selection).await
+        self.chosen(app, &selection, []).await
     }
 
     /// Begins the local history of a deployment, and says what became of the one before if it was cut off.
@@ -294,6 +303,14 @@ impl Chosen {
 pub fn author() -> String {
     let user = env::var("USER").or_else(|| env::var("LOGNAME")).unwrap_or_else(|| "somebody".into());
     format!("{user}@{}", rt::host::hostname())
+}
+
+/// The error of a plan that was made for another world.
+pub fn moved(what: &str) -> Error {
+    let message = format!("the plan does not hold any more: {what}");
+    Error::new(Code::PreconditionFailed, message)
+        .at("--plan")
+        .hint("make a new one with `hostler check -o plan.json`")
 }
 
 /// Reads a plan.
