@@ -49,6 +49,11 @@ async fn addresses(host: &str, limit: Duration) -> Option<Vec<Value>> {
     let lookup = rt::clock::timeout(limit, host, tokio::net::lookup_host((host, 0))).await;
     let mut found: Vec<IpAddr> = match lookup {
         Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+        // Who has an address misses nothing.
+        Err(e) if limit == COMPARING => {
+            tracing::debug!(host, error = %e, "not compared");
+            return None;
+        }
         Ok(Err(e)) => {
             tracing::debug!(host, error = %e, "not resolved");
             return None;
