@@ -78,7 +78,7 @@ impl Scene {
             let script =
                 then.iter().find(|(node, _)| *node == name).map(|(_, script)| format!(", then: '{script}'"));
             let more = format!("{login}{}", script.unwrap_or_default());
-            let options = "{ConnectTimeout: 2, ServerAliveInterval: 1, ServerAliveCountMax: 2}";
+            let options = "{ConnectTimeout: 6, ServerAliveInterval: 2, ServerAliveCountMax: 3}";
             let _ = writeln!(
                 text,
                 "{name}:\n  metadata: {{page: {page}, length: {length}, ssh_options: {options}, {more}}}\n  services: [web]"
@@ -153,7 +153,7 @@ async fn e2e_each_bad_node_gets_its_own_result_and_the_next_deployment_completes
     let row = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     assert!(row("down").contains("unreachable") && row("down").contains("refused"), "{told}");
     assert!(
-        row("hangs").contains("unreachable") && row("hangs").contains("did not finish within 2 s"),
+        row("hangs").contains("unreachable") && row("hangs").contains("did not finish within 6 s"),
         "{told}"
     );
     assert!(row("changed").contains("THE HOST KEY OF changed HAS CHANGED"), "{told}");
@@ -165,7 +165,7 @@ async fn e2e_each_bad_node_gets_its_own_result_and_the_next_deployment_completes
     for (name, status, why) in [
         ("good", "ok", "null"),
         ("down", "unreachable", "refused"),
-        ("hangs", "unreachable", "did not finish within 2 s"),
+        ("hangs", "unreachable", "did not finish within 6 s"),
         ("freezes", "unreachable", "no longer answers"),
         ("full", "failed", "a disk of the node is full"),
         ("changed", "unreachable", "hostler node trust changed"),
