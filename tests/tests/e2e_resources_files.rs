@@ -118,6 +118,8 @@ async fn e2e_modes_of_directories_are_exact_and_what_steps_before_bring_is_there
     for (step, said) in [
         ("file: {path: ~/x, owner: nobody-here}", "the node has no user 'nobody-here'"),
         ("directory: {path: ~/shared, group: nobody-here}", "the node has no group 'nobody-here'"),
+        ("user: {name: somebody, uid: 0}", "the uid 0 is another user's on the node"),
+        ("user: {name: somebody, comment: 'a:b'}", "a comment has no ':' and no line feed in it"),
         ("user: {name: somebody, groups: [nobody-here]}", "the node has no group 'nobody-here'"),
     ] {
         service(&fleet, &format!("steps: [{{{step}}}]\n"));

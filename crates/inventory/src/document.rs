@@ -72,6 +72,19 @@ fn filled(text: &str) -> &str {
     if blank { "{}" } else { text }
 }
 
+/// What a type of Rust is to people.
+fn kind(ty: &str) -> String {
+    match ty {
+        "boolean" => "true or false".into(),
+        "u8" => format!("a whole number from 0 to {}", u8::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        _ if ty.starts_with(['u', 'i']) => "a whole number".into(),
+        _ if ty.starts_with('f') => "a number".into(),
+        other => format!("something else (of the type {other})"),
+    }
+}
+
 fn complaint(path: &Path, text: &str, error: &serde_saphyr::Error) -> Error {
     use serde_saphyr::Error as E;
     let error = error.without_snippet();
@@ -97,6 +110,9 @@ fn complaint(path: &Path, text: &str, error: &serde_saphyr::Error) -> Error {
         E::Unexpected { expected: "sequence start", .. } if !is_at_template(text, error) => {
             Error::invalid(place, "this must be a list")
                 .hint("write [one, other], or - one in lines of their own")
+        }
+        E::InvalidScalar { ty, .. } if !is_at_template(text, error) => {
+            Error::invalid(place, format!("this must be {}", kind(ty)))
         }
         other => {
             let words = other.to_string();
@@ -203,6 +219,16 @@ mod tests {
         let scalar = wrong("web1:\n  metadata: 3\n");
         assert!(scalar.field.unwrap().starts_with("a.yaml:2:"));
         assert_eq!(scalar.message, "this must be a map");
+        for (wrong, message) in [
+            (
+                parse::<u16>(Path::new("a.yaml"), "99999").unwrap_err(),
+                "this must be a whole number from 0 to 65535",
+            ),
+            (parse::<bool>(Path::new("a.yaml"), "maybe").unwrap_err(), "this must be true or false"),
+            (parse::<f64>(Path::new("a.yaml"), "x").unwrap_err(), "this must be a number"),
+        ] {
+            assert_eq!(wrong.message, message);
+        }
         let scalar = parse::<Vec<String>>(Path::new("a.yaml"), "web1").unwrap_err();
         assert_eq!(
             (scalar.field.as_deref(), scalar.message.as_str()),

@@ -54,6 +54,9 @@ pub fn done(app: &App, went: &Went) {
     if code > 0 {
         words.push(format!("{} ran", count(code, "script")));
     }
+    if went.done.iter().any(|d| matches!(d.outcome.status, Status::Failed | Status::Timeout)) {
+        words.push("those that failed may have changed in part".into());
+    }
     app.printer.note(&format!("{}: {}", nodes(went), words.join(", ")));
 }
 

@@ -1,7 +1,7 @@
 //! Accounts of the node.
 
 use super::{Change, Look, OneOrMany, Presence, World, attributes::is_name, change::pair, world::Account};
-use base::Result;
+use base::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use ssh::quote;
 use std::{collections::BTreeSet, fmt::Write as _};
@@ -43,6 +43,7 @@ impl User<String> {
     /// What has to be seen.
     pub fn look(&self, look: &mut Look) {
         look.user(&self.name);
+        self.uid.iter().for_each(|uid| look.account(uid));
         self.named_groups().for_each(|group| look.group(group));
         look.tool("base64");
     }
@@ -52,13 +53,14 @@ impl User<String> {
         let (name, word) = (&self.name, quote(&self.name));
         let has = world.users.get(name).cloned();
         if self.state == Presence::Present {
-            self.named_groups().try_for_each(|group| world.group(group))?;
+            self.possible(has.as_ref(), world)?;
         }
         match (self.state, has) {
             (Presence::Absent, None) => Ok(None),
-            (Presence::Absent, Some(_)) => {
+            (Presence::Absent, Some(has)) => {
                 world.users.remove(name);
                 world.accounts.remove(name);
+                world.accounts.remove(&has.uid);
                 Ok(Some(Change::new(
                     format!("Remove user {name}"),
                     Vec::new(),
@@ -92,6 +94,24 @@ impl User<String> {
                 Ok(Some(Change::new(format!("Change user {name}"), diff, format!("{script} -- {word}"))))
             }
         }
+    }
+
+    /// Makes sure that there can be such an account: its groups are there, its number is nobody else's, and what it says
+    /// fits into a line of passwd(5).
+    fn possible(&self, has: Option<&Account>, world: &World) -> Result<()> {
+        self.named_groups().try_for_each(|group| world.group(group))?;
+        let taken = |uid: &&String| has.is_none_or(|has| has.uid != **uid) && world.accounts.contains(*uid);
+        if let Some(uid) = self.uid.as_ref().filter(taken) {
+            return Err(Error::conflict(format!("the uid {uid} is another user's on the node"))
+                .hint("choose another number, or none"));
+        }
+        let fields = [("comment", &self.comment), ("home", &self.home), ("shell", &self.shell)];
+        for (what, text) in fields.into_iter().filter_map(|(what, text)| Some((what, text.as_ref()?))) {
+            if text.contains([':', '\n']) {
+                return Err(Error::new(Code::Invalid, format!("a {what} has no ':' and no line feed in it")));
+            }
+        }
+        Ok(())
     }
 
     /// The groups that must be there.
