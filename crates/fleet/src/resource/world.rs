@@ -139,7 +139,7 @@ pub struct World {
     pub services: BTreeMap<String, ServiceState>,
     /// Accounts by name.
     pub users: BTreeMap<String, Account>,
-    /// Accounts that were asked for and are there, by name.
+    /// Accounts that were asked for and are there, by name or by number.
     pub accounts: BTreeSet<String>,
     /// Groups that were asked for and are there, by name.
     pub groups: BTreeSet<String>,
