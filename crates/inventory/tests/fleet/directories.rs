@@ -101,7 +101,7 @@ async fn mistakes_are_refused_at_their_place() {
             vec![("hostler.yaml", "platforms:\n- type: yaml\n")],
             "hostler.yaml:2:9",
             "a platform of type yaml needs a path",
-            "",
+            "say where its nodes are: path: NAME",
         ),
         (
             vec![LAB, ("inventory.yaml", "web1:\n  metdata: {}\n")],
@@ -125,7 +125,7 @@ async fn mistakes_are_refused_at_their_place() {
             vec![LAB, nodes, ("groups.yaml", "g: {groups: [h]}\nh: {groups: [g]}\n")],
             "groups.yaml",
             "the group 'g' is within itself",
-            "",
+            "take it out of the groups that are in it: h",
         ),
     ] {
         let e = refused(&files).await;
