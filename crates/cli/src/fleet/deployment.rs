@@ -24,7 +24,7 @@ use fleet::{
     plan::Document,
     ruby::{Bridge, Known, Options},
     run::Identity,
-    sources::{Asker, Facts},
+    sources::Asker,
 };
 use inventory::{FleetFile, Inventory, Node, Selector};
 use std::{
@@ -143,8 +143,8 @@ impl DeploymentArgs {
         let redactor = secrets.redactor(hidden)?;
         let connectors = Arc::new(self.connect.connectors(app, &self.dir, login)?);
         let (limits, asked) = (self.limits.limits(), connectors.clone());
-        let asker = Asker { connectors: asked, limits, redactor: redactor.clone() };
-        inventory.add_source(Arc::new(Facts::asking(facts::store(&dir).ok(), asker)));
+        inventory
+            .add_source(facts::asking(&dir, Asker { connectors: asked, limits, redactor: redactor.clone() }));
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let file = self.dir.file()?;
         Ok(Chosen { dir, file, inventory, nodes, secrets, ruby, identity, connectors, password, redactor })

@@ -8,12 +8,13 @@ use super::{
 use crate::{Result, app::App};
 use clap::Args;
 use fleet::{
-    engine::{Blind, Done, Engine, Interrupt, Limits},
-    facts::{Gather, Known, Store},
+    engine::{Done, Limits},
+    facts::{Known, Store},
+    sources::{Asker, Facts},
 };
 use inventory::{Inventory, Node};
 use secrets::Redactor;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// How facts are gathered.
 #[derive(Args, Debug)]
@@ -31,6 +32,11 @@ pub fn store(dir: &Path) -> Result<Store> {
     Ok(Store::new(directory::remembered(dir, "facts")?.with_extension("json")))
 }
 
+/// The facts of a fleet directory for those who go to its nodes anyway: what nobody knows yet is asked for.
+pub fn asking(dir: &Path, asker: Asker) -> Arc<Facts> {
+    Arc::new(Facts::asking(store(dir).ok(), asker))
+}
+
 impl GatherArgs {
     /// Asks nodes for their facts, and keeps what they say.
     pub async fn gather(
@@ -42,11 +48,9 @@ impl GatherArgs {
     ) -> Result<Vec<Done<Known>>> {
         let login = self.connect.login(app)?;
         let redactor = Redactor::new(inventory.secrets().iter().chain(&login.password))?;
-        let connectors = self.connect.connectors(app, dir, login)?;
+        let connectors = Arc::new(self.connect.connectors(app, dir, login)?);
         let limits = Limits { forks: self.forks.number(), ..Limits::default() };
-        let interrupt = Interrupt::new();
-        let engine = Engine { limits: &limits, interrupt: &interrupt, observer: &Blind, redactor: &redactor };
-        let done = engine.run(nodes, &Gather { connectors: &connectors }).await;
+        let done = Asker { connectors, limits, redactor }.ask(nodes).await;
         let told = |done: &Done<Known>| Some((done.outcome.node.clone(), done.value.clone()?));
         store(&dir.path()?)?
             .keep(done.iter().filter_map(told).collect(), |name| inventory.nodes.contains_key(name))?;

@@ -28,7 +28,7 @@ use fleet::{
     engine::{Blind, Interrupt, Observer},
     nodetest::{Chosen, Declared, Kind, Outcome, Report, Runner, Script, Status},
     ruby::{Bridge, Known, Options},
-    sources::{Asker, Facts},
+    sources::Asker,
 };
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
@@ -101,8 +101,10 @@ impl Test {
         let (password, ssh) = (login.password.clone(), &self.connect.ssh);
         let connectors = Arc::new(self.connect.connectors(app, &self.dir, login)?);
         let (limits, asked) = (self.limits.limits(), connectors.clone());
-        let asker = Asker { connectors: asked, limits, redactor: Redactor::default() };
-        inventory.add_source(Arc::new(Facts::asking(facts::store(&dir).ok(), asker)));
+        inventory.add_source(facts::asking(
+            &dir,
+            Asker { connectors: asked, limits, redactor: Redactor::default() },
+        ));
         let ruby = Bridge::new(Options::new(&dir), Arc::new(Known::new(inventory.clone())));
         let become_password = identity.password.clone();
         let playbooks = playbooks::Runner {

@@ -39,7 +39,8 @@ pub struct Asker {
 }
 
 impl Asker {
-    async fn ask(&self, nodes: &[Node]) -> Vec<Done<Known>> {
+    /// Asks all of these nodes.
+    pub async fn ask(&self, nodes: &[Node]) -> Vec<Done<Known>> {
         let (interrupt, job) = (Interrupt::new(), Gather { connectors: &self.connectors });
         let limits = &Limits { serial: None, max_fail: None, ..self.limits.clone() };
         Engine { limits, interrupt: &interrupt, observer: &Blind, redactor: &self.redactor }
